@@ -1,0 +1,145 @@
+"""What the blue-green machine needs of an endpoint, a registry and a clock. Backends fit these by shape.
+
+Every mutation carries the fencing epoch; an implementation refuses (errors.Conflict) one that is lower than the
+highest it has seen. Mutations are accepted, then observed: `create` and `write` may return before they took effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DeploymentState = Literal["creating", "updating", "ready", "failed", "deleting"]
+
+
+@dataclass(frozen=True)
+class DeploymentSpec:
+    """What to deploy. `body` is the user's deployment YAML, resolved; `model` is where the backend finds the bytes."""
+
+    name: str
+    spec_digest: str
+    model: str
+    model_digest: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """A deployment as observed. `healthy` is None where nobody could tell."""
+
+    name: str
+    state: DeploymentState
+    spec_digest: str
+    model_digest: str
+    healthy: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class EndpointView:
+    """An endpoint as observed. traffic: whole percents by deployment; mirror: likewise, at most one entry."""
+
+    exists: bool
+    updating: bool = False
+    url: str = ""
+    traffic: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    deployments: Mapping[str, DeploymentView] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply to a request. `served_by` is what the answer itself says, never what was asked for."""
+
+    status: int
+    served_by: str
+    seconds: float
+    body: bytes
+
+
+@dataclass(frozen=True)
+class RequestEvent:
+    """One live request as the endpoint saw it. `share`: the traffic share (0 to 1) of its deployment at that time."""
+
+    ts: float
+    deployment: str
+    status: int
+    ms: float
+    share: float
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who may write to the endpoint, until when (wall seconds)."""
+
+    owner: str
+    epoch: int
+    expires: float
+
+
+class Endpoint(Protocol):
+    """One online endpoint. Raises errors.Unavailable when it cannot be reached, errors.Conflict when fenced off."""
+
+    @property
+    def name(self) -> str: ...
+
+    def observe(self) -> EndpointView: ...
+
+    def create_endpoint(self, body: Mapping[str, Any], *, epoch: int) -> None:
+        """Make the endpoint, without deployments, unless it is there."""
+        ...
+
+    def create(self, spec: DeploymentSpec, *, epoch: int) -> None:
+        """Begin to create a deployment without traffic. The same name and spec_digest again: no effect."""
+        ...
+
+    def write(
+        self, *, traffic: Mapping[str, int], mirror: Mapping[str, int], tags: Mapping[str, str], epoch: int
+    ) -> None:
+        """Set traffic, mirror and our tags in one write; foreign tags are kept."""
+        ...
+
+    def delete(self, name: str, *, epoch: int) -> None:
+        """Drain and delete. Refused (errors.Conflict) while it has traffic; deleting what is gone has no effect."""
+        ...
+
+    def ask(self, body: bytes, *, deployment: str | None = None, timeout: float = 30.0) -> Answer:
+        """POST to /score, as a client would; `deployment` pins one by header. A refused connection is status 0."""
+        ...
+
+    def requests_since(self, cursor: int) -> tuple[Sequence[RequestEvent], int]:
+        """Requests after `cursor` (0: all that is kept), oldest first, and the next cursor."""
+        ...
+
+    def logs(self, name: str) -> str:
+        """The tail of a deployment's log."""
+        ...
+
+    def acquire(self, owner: str, *, seconds: float, now: float) -> Lease:
+        """Take or renew the lease. Another live owner: errors.Conflict. An expired one: epoch + 1."""
+        ...
+
+    def release(self, lease: Lease) -> None: ...
+
+
+class Champion(Protocol):
+    """The registry's pointer to the model version that serves."""
+
+    def current(self) -> str | None: ...
+
+    def move(self, *, expected: str | None, new: str | None) -> None:
+        """Compare and set; errors.Conflict when `expected` is not current. `new=current` is no effect."""
+        ...
+
+
+class Clock(Protocol):
+    """Time is an argument: seconds since the epoch, and waiting."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...

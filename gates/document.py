@@ -186,7 +186,7 @@ def _build_mapping(node: Any, path: Key, lines: dict[Key, int], file: Path, env:
 
 def _scalar(node: Any, line: int, file: Path, env: Mapping[str, str] | None) -> Any:
     text, tag = node.value, node.tag.rpartition(":")[2]
-    if node.style is None and _BARE_EXPONENT.match(text):
+    if not node.style and _BARE_EXPONENT.match(text):
         number = f"{float(text):e}"
         mantissa, _, exponent = number.partition("e")
         mantissa = mantissa.rstrip("0") + ("0" if mantissa.rstrip("0").endswith(".") else "")
@@ -231,7 +231,8 @@ def _explain(document: Document, into: Any, at: Key, part: Any, message: str) ->
         int(index) if index.isdigit() else index or name for name, index in _PATH_STEP.findall(where.rstrip("`"))
     ]
     unknown = re.search(r"unknown field `(.+?)`", what)
-    path = _locate(part, steps, unknown.group(1) if unknown else None)
+    got = re.search(r"got `(\w+)`", what)
+    path = _locate(part, steps, unknown.group(1) if unknown else None, _TYPES.get(got.group(1)) if got else None)
     value = _try_get(part, path)
     if unknown:
         key = unknown.group(1)
@@ -251,17 +252,20 @@ def _explain(document: Document, into: Any, at: Key, part: Any, message: str) ->
                           if "stages" in name else "")  # fmt: skip
 
 
-def _locate(part: Any, steps: list[str | int], unknown: str | None) -> Key:
-    """The path msgspec means; for '[...]' (some key of a mapping) the first key under which the rest exists."""
+_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "array": list, "object": dict}
+
+
+def _locate(part: Any, steps: list[str | int], unknown: str | None, got: type | None) -> Key:
+    """The path msgspec means. Where it says '[...]' (some key of a mapping): the first that fits the complaint."""
     if not steps:
         return ()
     head, rest = steps[0], steps[1:]
     if head != "...":
-        return (head, *_locate(_try_get(part, (head,)), rest, unknown))
+        return (head, *_locate(_try_get(part, (head,)), rest, unknown, got))
     for key, value in part.items() if isinstance(part, dict) else ():
-        tail = _locate(value, rest, unknown)
+        tail = _locate(value, rest, unknown, got)
         found = _try_get(value, tail)
-        if (unknown is None and found is not None) or (isinstance(found, dict) and unknown in found):
+        if (isinstance(found, dict) and unknown in found) if unknown else got is None or type(found) is got:
             return (key, *tail)
     return ()
 

@@ -1,0 +1,174 @@
+"""mlops.yml -> Project: what this project is, as frozen values.
+
+Paths in the file are relative to the file, the one inside a sqlite URI too; `${env:NAME}` is replaced, an unset one
+is an error with file and line. Secrets never stand here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gates import inputs
+from gates.document import Document, convert, load_yaml, parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?[smhd]$", description="60s, 10m, 2h or 7d")]
+
+
+class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Azure Machine Learning workspace; only for `backend: azureml`."""
+
+    subscription_id: Annotated[str, Meta(description="The subscription that holds the workspace.")]
+    resource_group: Annotated[str, Meta(description="Its resource group.")]
+    name: Annotated[str, Meta(description="The workspace's name.")]
+
+
+class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the model is made."""
+
+    job: Annotated[str, Meta(description="Azure ML CLI v2 job file: command, pipeline or sweep.")]
+    model: Annotated[str, Meta(description="The job output that is the model, an MLflow model folder.")] = "model"
+
+
+class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The data that candidate and champion are judged on."""
+
+    data: Annotated[str, Meta(description="Evaluation data, csv or parquet.")]
+    target: Annotated[str, Meta(description="The column that holds the truth.")]
+    positive_label: Annotated[
+        int | str | bool | None, Meta(description="The label that counts as positive; binary classification only.")
+    ] = None
+    sensitive: Annotated[list[str], Meta(description="Columns that fairness checks may use.")] = []
+    score: Annotated[Literal["auto", "predict", "predict_proba"], Meta(description="How the model is asked.")] = "auto"
+    predictions: Annotated[str | None, Meta(description="A file with the predictions already made.")] = None
+
+
+class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How traffic moves to the new deployment."""
+
+    steps: Annotated[list[int], Meta(description="Percent of traffic of each step, rising to 100.")] = [5, 25, 50, 100]
+    interval: Annotated[Duration, Meta(description="How long each step is watched.")] = "60s"
+    mirror: Annotated[int, Meta(ge=0, le=50, description="Percent of traffic mirrored before the first step.")] = 0
+    bake: Annotated[Duration, Meta(description="How long the promoted deployment is watched.")] = "10m"
+    keep_old: Annotated[Duration, Meta(description="How long the old deployment is kept.")] = "1h"
+
+
+class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the model serves."""
+
+    endpoint: Annotated[str, Meta(description="Azure ML CLI v2 managed online endpoint file.")]
+    deployment: Annotated[str, Meta(description="… and deployment file; its name is the prefix of blue's and green's.")]
+    sample_request: Annotated[str | None, Meta(description="A JSON request that green must answer.")] = None
+    rollout: Annotated[Rollout, Meta(description="How traffic moves.")] = Rollout()
+
+
+class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What drift-check compares."""
+
+    reference: Annotated[str, Meta(description="'profile' (recorded at training) or a data file.")] = "profile"
+    current: Annotated[str | None, Meta(description="Current data: a file, folder or glob.")] = None
+
+
+class Mlops(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """mlops.yml, version 1: what this project is. Owned by the model's team."""
+
+    version: Annotated[Literal[1], Meta(description="The version of this file's form.")]
+    model: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$", description="The registered model's name.")
+    ]
+    backend: Annotated[Literal["local", "azureml"], Meta(description="Where things run.")] = "local"
+    workspace: Annotated[Workspace | None, Meta(description="azureml only.")] = None
+    tracking_uri: Annotated[str, Meta(description="local only: sqlite:///PATH or an http(s) MLflow server.")] = (
+        "sqlite:///.gates/mlflow.db"
+    )
+    policy: Annotated[str, Meta(description="The policy file: what is good enough.")] = "policy.yml"
+    train: Annotated[Train | None, Meta(description="How the model is made.")] = None
+    evaluate: Annotated[Evaluate | None, Meta(description="What it is judged on.")] = None
+    deploy: Annotated[Deploy | None, Meta(description="Where it serves.")] = None
+    drift: Annotated[Drift | None, Meta(description="What is watched.")] = None
+
+
+_PATHS = {
+    "policy", "train.job", "evaluate.data", "evaluate.predictions", "deploy.endpoint", "deploy.deployment",
+    "deploy.sample_request", "drift.current",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Project:
+    """A parsed mlops.yml; `settings` as written, `get` with paths resolved."""
+
+    file: Path
+    settings: Mlops
+    document: Document
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent
+
+    def get(self, dotted: str) -> Any:
+        """The value at `train.job` and the like; None when the section or key is absent; paths are absolute."""
+        value: Any = self.settings
+        for key in dotted.split("."):
+            value = getattr(value, key, None)
+        if value is None or value == []:
+            return None
+        if dotted in _PATHS:
+            return self.folder / value
+        if dotted == "drift.reference":
+            return value if value == "profile" else str(self.folder / value)
+        if dotted == "tracking_uri":
+            return _tracking_uri(value, self.folder)
+        return tuple(value) if isinstance(value, list) else value
+
+    def line(self, dotted: str) -> int | None:
+        return self.document.line(tuple(dotted.split(".")))
+
+
+def load(path: Path, env: Mapping[str, str]) -> Project:
+    """Read mlops.yml. Raises errors.InvalidInput with file, line and what to write instead."""
+    document = load_yaml(path, "the project file", env=env)
+    settings = convert(document, Mlops)
+    if settings.backend == "azureml" and settings.workspace is None:
+        raise document.error("backend: azureml needs a workspace", ("backend",), "add the key 'workspace'")
+    if settings.deploy:
+        check_rollout(settings.deploy.rollout, document, ("deploy", "rollout"))
+    return Project(path.absolute(), settings, document)
+
+
+def parse_rollout(text: str, where: str) -> Rollout:
+    """The `rollout` input: YAML or JSON text of the same form as in mlops.yml."""
+    document = parse_yaml(text.encode(), Path(where), where)
+    rollout = convert(document, Rollout)
+    check_rollout(rollout, document, ())
+    return rollout
+
+
+def check_rollout(rollout: Rollout, document: Document, at: tuple[str, ...]) -> None:
+    steps = rollout.steps
+    if not steps or steps[-1] != 100 or sorted(set(steps)) != steps or steps[0] < 1:
+        raise document.error(
+            f"rollout.steps: expected rising percents that end with 100, got {steps}",
+            (*at, "steps"),
+            "write e.g. [5, 25, 100]",
+        )
+    for key in ("interval", "bake", "keep_old"):
+        inputs.duration(getattr(rollout, key), f"rollout.{key}")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of mlops.yml, for editors."""
+    return msgspec.json.schema(Mlops)
+
+
+def _tracking_uri(uri: str, folder: Path) -> str:
+    match = re.fullmatch(r"sqlite:///(?!/)(.+)", uri)
+    return f"sqlite:///{(folder / match.group(1)).absolute()}" if match else uri

@@ -1,0 +1,82 @@
+"""Azure DevOps: everything by `##vso[` commands on the log; the summary is a file that the agent uploads."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gates.platforms.text import MESSAGE_LIMIT, cut, neutral
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from gates.platforms import Level
+
+
+class AzureDevOps:
+    name = "azure-devops"
+
+    def __init__(self, env: Mapping[str, str], stream: TextIO) -> None:
+        self._env, self._stream = env, stream
+        self._warned = False
+
+    def say(self, text: str) -> None:
+        print(neutral(text), file=self._stream, flush=True)
+
+    def group(self, title: str) -> None:
+        print(f"##[group]{neutral(title)}", file=self._stream, flush=True)
+
+    def end_group(self) -> None:
+        print("##[endgroup]", file=self._stream, flush=True)
+
+    def mask(self, secret: str) -> None:
+        for line in filter(None, secret.splitlines()):
+            self._command("task.setsecret", line)
+
+    def annotate(self, level: Level, message: str, *, file: str = "", line: int = 0, title: str = "") -> None:
+        text = cut(f"{title}: {message}" if title else message, MESSAGE_LIMIT, "…")
+        if level == "notice":
+            self.say(text)
+            return
+        self._warned = self._warned or level == "warning"
+        self._command("task.logissue", text, type=level, sourcepath=file, linenumber=str(line or ""))
+
+    def set_outputs(self, outputs: Mapping[str, str]) -> None:
+        for name, value in outputs.items():
+            head, *rest = name.split("-")
+            camel = head + "".join(word.capitalize() for word in rest)
+            self._command("task.setvariable", value, variable=camel, isOutput="true")
+
+    def append_summary(self, markdown: str) -> None:
+        folder = Path(self._env.get("AGENT_TEMPDIRECTORY") or ".")
+        path = folder / f"gates-summary-{uuid.uuid4().hex}.md"
+        path.write_text(markdown, encoding="utf-8")
+        self._command("task.uploadsummary", str(path.absolute()))
+
+    def complete(self, exit_code: int, message: str) -> None:
+        result = "Failed" if exit_code else "SucceededWithIssues" if self._warned else "Succeeded"
+        self._command("task.complete", message, result=result)
+
+    def run(self) -> Mapping[str, str]:
+        env = self._env
+        project = f"{env.get('SYSTEM_COLLECTIONURI', '')}{env.get('SYSTEM_TEAMPROJECT', '')}"
+        number = env.get("BUILD_BUILDID", "")
+        return {
+            "builder": f"{project}/_build?definitionId={env.get('SYSTEM_DEFINITIONID', '')}" if project else "",
+            "id": number,
+            "url": f"{project}/_build/results?buildId={number}" if number else "",
+            "commit": env.get("BUILD_SOURCEVERSION", ""),
+            "ref": env.get("BUILD_SOURCEBRANCH", ""),
+            "actor": env.get("BUILD_REQUESTEDFOR", ""),
+        }
+
+    def _command(self, command: str, data: str, **properties: str) -> None:
+        given = "".join(f"{key}={_escape(value, property=True)};" for key, value in properties.items() if value)
+        print(f"##vso[{command}{' ' + given if given else ''}]{_escape(data)}", file=self._stream, flush=True)
+
+
+def _escape(text: str, *, property: bool = False) -> str:  # noqa: A002  # the word of the logging-command syntax
+    text = neutral(text).replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(";", "%3B").replace("]", "%5D") if property else text

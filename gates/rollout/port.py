@@ -63,7 +63,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class RequestEvent:
-    """One live request as the endpoint saw it. `share`: the traffic share (0 to 1) of its deployment at that time."""
+    """One request as the endpoint saw it. `share`: the traffic share (0 to 1) of its deployment at that time.
+
+    A request that named its deployment by header is `pinned`, one that was copied is `mirrored`: neither says anything
+    about the split, and neither reached a client by the weights.
+    """
 
     ts: float
     deployment: str
@@ -71,6 +75,7 @@ class RequestEvent:
     ms: float
     share: float
     mirrored: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,16 @@ class Endpoint(Protocol):
         ...
 
     def acquire(self, owner: str, *, seconds: float, now: float) -> Lease:
-        """Take or renew the lease. Another live owner: errors.Conflict. An expired one: epoch + 1."""
+        """Take or renew the lease. Another live owner: errors.Conflict. An expired or a free one: epoch + 1.
+
+        `owner` is unique to a process. While nobody else took it in between, an owner's renewal keeps its epoch, even
+        when it comes too late. From here on every mutation with a lower epoch is refused (errors.Conflict).
+        """
         ...
 
-    def release(self, lease: Lease) -> None: ...
+    def release(self, lease: Lease) -> None:
+        """Give the lease back; one that is no longer ours: no effect."""
+        ...
 
 
 class Champion(Protocol):

@@ -1,6 +1,6 @@
-"""Starts every process of ours, through guard.py, so that none outlives its owner; and ends them when we are cancelled.
+"""Starts every process of ours behind guard.py, so that none outlives its owner; ends them when we are cancelled.
 
-Rules: `env` is given, never taken from os.environ; no shell; a command that cannot be found is errors.Unavailable before
+Rules: `env` is given, never taken from os.environ; no shell; a command that is not there is errors.Unavailable before
 anything starts. While `run` waits, an exception raised by a signal handler (errors.Cancelled, KeyboardInterrupt) ends
 the child first and goes on. Linux and macOS; on Windows errors.Unavailable.
 """

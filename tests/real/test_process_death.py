@@ -169,7 +169,8 @@ def test_the_exit_status_is_the_childs_own(tmp_path: Path, body: str, code: int,
 
 def test_output_reaches_lines_and_log(tmp_path: Path) -> None:
     lines: list[str] = []
-    code = "import os; os.write(1, b'one\\n\\n 10%\\r 99%\\r100%\\nbad \\xff byte\\r\\n'); os.write(2, b'error\\nno newline')"
+    out = rb"b'one\n\n 10%\r 99%\r100%\nbad \xff byte\r\n'".decode()
+    code = f"import os; os.write(1, {out}); os.write(2, b'error\\nno newline')"
     log = tmp_path / "logs" / "job.log"
     ended = process.run([sys.executable, "-c", code], cwd=tmp_path, env=ENV, on_line=lines.append, log=log)
     assert lines == ["one", "", "100%", "bad \ufffd byte", "error", "no newline"]

@@ -118,6 +118,7 @@ class GateReport:
     evidence: tuple[EvidenceItem, ...] = ()
     columns: tuple[Mapping[str, Any], ...] | None = None
     retrain: Mapping[str, Any] | None = None
+    note: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -146,4 +147,6 @@ class GateReport:
             result["columns"] = [dict(column) for column in self.columns]
         if self.retrain is not None:
             result["retrain"] = dict(self.retrain)
+        if self.note:
+            result["note"] = self.note
         return result

@@ -1,1 +1,93 @@
-"""Where steps are really done: the Backend protocol, and one folder per backend."""
+"""Where jobs run, models are kept and endpoints serve: one protocol, one package a backend, loaded on demand.
+
+A backend never prints a workflow command and never judges. It raises errors.Unavailable when it cannot be reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from gates.rollout.port import Endpoint
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished training job. `inputs` are its files by name, `model` the folder of the model output, fetched."""
+
+    run_id: str
+    job_url: str
+    model: Path
+    outputs: Path
+    inputs: Mapping[str, Path]
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    environment: Mapping[str, Any]
+    code: Path | None
+    log: Path
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version. `version` is an integer as text; `digest` is what was registered."""
+
+    name: str
+    version: str
+    digest: str
+    uri: str
+    run_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EndpointFiles:
+    """The user's endpoint and deployment YAML, read by the SDK's loader; `warnings` are keys not honoured here."""
+
+    endpoint_name: str
+    deployment_prefix: str
+    endpoint_body: Mapping[str, Any]
+    deployment_body: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+class Backend(Protocol):
+    """What the five steps need; tests/contract runs one suite over every backend."""
+
+    @property
+    def name(self) -> str: ...
+
+    def train(self, job: Path, *, model_output: str, compute: str, timeout: float | None, environment: str,
+              on_line: Callable[[str], None]) -> TrainedRun: ...  # fmt: skip
+
+    def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
+        """By alias, version or digest; None when there is no such model or version."""
+        ...
+
+    def register(self, name: str, model: Path, *, digest: str, run_id: str, tags: Mapping[str, str],
+                 lineage: Path) -> tuple[ModelVersion, bool]:  # fmt: skip
+        """Register the folder and its lineage files. The same digest again gives the same version and False."""
+        ...
+
+    def fetch(self, version: ModelVersion, into: Path) -> Path:
+        """The bytes that were registered, in a folder of their own."""
+        ...
+
+    def fetch_lineage(self, version: ModelVersion, into: Path) -> Path | None:
+        """The lineage files that were registered beside the model."""
+        ...
+
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None: ...
+
+    def move_alias(self, name: str, alias: str, *, expected: str | None, new: str | None) -> None:
+        """Compare and set by version; errors.Conflict when `expected` is not current."""
+        ...
+
+    def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles: ...
+
+    def endpoint(self, files: EndpointFiles, *, score: str) -> Endpoint: ...

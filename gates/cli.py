@@ -1,0 +1,186 @@
+"""The composition root: the only reader of argv and os.environ, the only sys.exit.
+
+Parses the command line from the declared inputs, chooses the platform and the backend, runs one command and turns its
+end into outputs and an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gates import __version__, inputs, project
+from gates.document import did_you_mean
+from gates.errors import Cancelled, GatesError, InvalidInput
+from gates.platforms import detect
+from gates.steps import COMMANDS, Command
+from gates.steps.execute import defect, execute, failed, finish, print_outputs
+from gates.steps.step import CommonOutputs, Context, Ended, Folders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+    from gates.backends import Backend
+    from gates.platforms import Platform
+
+EXIT_CODES = """\
+exit codes:
+  0  pass, or done                         5  deployment failed, rolled back
+  1  refused, or the job failed            6  rollback failed: a person must look
+  2  an input, file or policy is wrong     7  somebody else holds the endpoint
+  3  refused as inconclusive               8  waiting for an approval
+  4  evidence or backend not to be had    70  a defect of ours
+  130, 143  cancelled; can be resumed"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The command `gates`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _cancel)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(run(arguments, dict(os.environ), Path.cwd()))
+
+
+def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
+    """One command, from arguments to exit code. Environment and working directory are arguments."""
+    platform = detect(env, sys.stderr)
+    try:
+        command, flags = parse(argv)
+    except GatesError as error:
+        return failed(error, platform, cwd).exit_code
+    if command is None:
+        return 0
+    module = command.load()
+    out: CommonOutputs = module.Outputs()
+    report_dir: Path | None = None
+    as_json = flags.get("json") == "true"
+    try:
+        folders = inputs.read(Folders, flags=flags, env=env, base=cwd)
+        state_dir, report_dir = _folders(folders, command)
+        settings = project.load(folders.config, env)
+        values = inputs.read(module.Inputs, flags=flags, env=env, config=settings.get, base=cwd)
+        as_json = values.json
+        context = Context(
+            step=command.verb, env=env, cwd=cwd, platform=platform, now=lambda: datetime.now(timezone.utc),
+            project=settings, state_dir=state_dir, report_dir=report_dir or state_dir, python=values.python or None,
+            quiet=values.quiet, open_backend=lambda context: _backend(values.backend, context),
+            versions={"mlops-gates": __version__, "python": sys.version.split()[0]},
+        )  # fmt: skip
+        end = execute(module, values, context, out)
+    except GatesError as error:
+        end = failed(error, platform, cwd)
+    except Exception:  # noqa: BLE001  # the last resort, as in execute()
+        end = defect(platform, report_dir)
+    return _end(end, out, report_dir, platform, as_json=as_json, query=not command.action)
+
+
+def _end(
+    end: Ended, out: CommonOutputs, report_dir: Path | None, platform: Platform, *, as_json: bool, query: bool
+) -> int:
+    values = finish(end, out, None if query else report_dir, platform)
+    if query and end.text:
+        print(end.text)  # noqa: T201  # the answer of a query is what stdout is for
+    elif as_json:
+        print_outputs(values, sys.stdout)
+    if end.exit_code == 0 and end.message:
+        platform.say(end.message)
+    platform.complete(end.exit_code, end.message)
+    return end.exit_code
+
+
+def _folders(given: Folders, command: Command) -> tuple[Path, Path | None]:
+    """state-dir and report-dir; no report-dir when the project's folder is not there to hold one."""
+    state_dir = given.state_dir or given.config.parent / ".gates"
+    report_dir = given.report_dir or state_dir / "reports" / command.verb.replace(" ", "-")
+    return state_dir.absolute(), report_dir.absolute() if given.report_dir or given.config.parent.is_dir() else None
+
+
+def _backend(name: str, context: Context) -> Backend:
+    if name == "local":
+        from gates.backends.local.backend import LocalBackend
+
+        return LocalBackend(
+            context.state_dir, context.project.get("tracking_uri"), context.python, context.env, context.say
+        )
+    raise InvalidInput("backend 'azureml' is not built yet", hint="write backend: local")
+
+
+def parse(argv: Sequence[str]) -> tuple[Command | None, dict[str, str | None]]:
+    """The command and its flags; (None, {}) when help or the version was shown."""
+    verb = next((v for v in sorted(COMMANDS, key=len, reverse=True) if list(argv[: len(v.split())]) == v.split()), None)
+    if verb is None:
+        return _parse_top(argv)
+    command = COMMANDS[verb]
+    parser = parser_of(command)
+    rest = list(argv[len(verb.split()) :])
+    if "-h" in rest or "--help" in rest:
+        print(parser.format_help())  # noqa: T201  # help goes to stdout
+        return None, {}
+    known, unknown = parser.parse_known_args(rest)
+    if unknown:
+        flags = ["--" + option.flag for option in inputs.declared(command.load().Inputs)]
+        raise InvalidInput(
+            f"gates {verb}: unknown argument {unknown[0]}", hint=did_you_mean(unknown[0].split("=")[0], flags)
+        )
+    return command, vars(known)
+
+
+def _parse_top(argv: Sequence[str]) -> tuple[None, dict[str, str | None]]:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(top_help())  # noqa: T201  # help goes to stdout
+        return None, {}
+    if argv[0] in ("-V", "--version", "version"):
+        print(f"gates {__version__}")  # noqa: T201  # so does the version
+        return None, {}
+    word = " ".join(argv[:2]) if any(verb.startswith(f"{argv[0]} ") for verb in COMMANDS) else argv[0]
+    raise InvalidInput(f"gates: unknown command '{word}'", hint=did_you_mean(word, COMMANDS))
+
+
+_METAVAR = {"bool": "true|false"}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(f"{self.prog}: {message}", hint=f"see `{self.prog} --help`")
+
+
+def parser_of(command: Command) -> argparse.ArgumentParser:
+    """The parser of one command, from its declared inputs."""
+    module = command.load()
+    outputs = "\n".join(f"  {option.flag:<20} {option.help}" for option in inputs.declared(module.Outputs))
+    parser = _Parser(
+        prog=f"gates {command.verb}", description=(module.__doc__ or "").strip(), add_help=False, allow_abbrev=False,
+        usage=f"gates {command.verb} [--INPUT VALUE …]", formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=(f"outputs:\n{outputs}\n\n" if command.action else "") + EXIT_CODES,
+    )  # fmt: skip
+    group = parser.add_argument_group(
+        "inputs (flag, then GATES_… in the environment, then mlops.yml, then the default)"
+    )
+    for option in inputs.declared(module.Inputs):
+        default = f" Default: {option.default_text}." if option.default_text else ""
+        choices = f" One of {', '.join(option.choices)}." if option.choices else ""
+        extra: dict[str, Any] = {"nargs": "?", "const": "true"} if option.kind == "bool" else {}
+        group.add_argument(
+            f"--{option.flag}", dest=option.name, metavar=_METAVAR.get(option.kind, option.kind.upper()),
+            help=(option.help + choices + default).replace("%", "%%"), **extra,
+        )  # fmt: skip
+    return parser
+
+
+def top_help() -> str:
+    rows = "\n".join(f"  {command.verb:<20} {command.summary}" for command in COMMANDS.values())
+    return (
+        "usage: gates COMMAND [--INPUT VALUE …]\n\n"
+        "Train, gate, register, deploy and watch machine-learning models, with verdicts that can be trusted.\n\n"
+        f"commands:\n{rows}\n\n`gates COMMAND --help` says each command's inputs and outputs.\n\n{EXIT_CODES}"
+    )
+
+
+def _cancel(number: int, _: FrameType | None) -> NoReturn:
+    raise Cancelled(number)

@@ -1,0 +1,45 @@
+"""The commands: one file each. `gates --help` needs this table alone."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Command:
+    """`verb` as it is typed; `module` below gates.steps; `action`: it is also a composite action and a task."""
+
+    verb: str
+    module: str
+    summary: str
+    action: bool = False
+
+    def load(self) -> Any:
+        """The module: SUMMARY, Inputs, Outputs, run."""
+        return importlib.import_module(f"gates.steps.{self.module}")
+
+
+STEPS = (
+    Command("train", "train", "Run the training job and record what the model came from.", action=True),
+    Command("validate-gate", "validate_gate", "Judge the candidate against the policy and the champion.", action=True),
+    Command("register", "register", "Register the model that the gate allowed, and no other.", action=True),
+    Command("deploy-blue-green", "deploy_blue_green", "Deploy with smoke, gradual traffic and rollback.", action=True),
+    Command(
+        "drift-check", "drift_check", "Compare current data with the reference; decide on retraining.", action=True
+    ),
+)
+COMMANDS = {
+    command.verb: command
+    for command in (
+        Command("run", "run", "All five steps in order; stops at the first refusal.", action=True),
+        *STEPS,
+        Command("endpoint status", "endpoint_status", "What a local endpoint serves, as JSON."),
+        Command("endpoint stop", "endpoint_stop", "Stop a local endpoint; nothing of it stays."),
+        Command("policy check", "policy_check", "Parse and lint a policy."),
+        Command("policy explain", "policy_explain", "Say in plain words what each check requires."),
+        Command("model list", "model_list", "The registered versions, with digests and aliases."),
+        Command("lineage show", "lineage_show", "What a model was made from, and what was decided about it."),
+    )
+}

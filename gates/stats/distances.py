@@ -1,0 +1,173 @@
+"""Distances between two samples: KS and Wasserstein-1 from two sorted arrays in one pass, Jensen–Shannon on counts.
+
+`compare` never merges the whole: it cuts both sides at every 64th reference value. In a block the two distribution
+functions are known at the ends, so that a block whose sign cannot change gives its integral from sums alone, and a
+block that cannot hold the largest distance is not looked into. Only the rest is merged. Result: exact, in the time of
+a few passes, instead of a search of everything in everything.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK = 64
+
+
+class Distances(NamedTuple):
+    ks: float
+    """sup |F − G|."""
+    w1: float | None
+    """∫ |F − G| in the values' unit; None when a value is infinite."""
+
+
+def compare(x: NDArray[Any], y: NDArray[Any], block: int = BLOCK) -> Distances:
+    """KS distance and Wasserstein-1 of two samples, each sorted ascending, without NaN, of one dtype.
+
+    x: (n,), y: (m,), n, m ≥ 1, of a numeric dtype. Infinities have their place in the order (KS) but no distance (W1).
+    ValueError when a side is empty.
+    """
+    if len(x) == 0 or len(y) == 0:
+        raise ValueError("a distance needs values on both sides")
+    cuts = np.unique(x[block - 1 :: block]) if len(x) >= block else x[:0]
+    blocks = _Blocks(x, y, cuts)
+    ks = blocks.ks()
+    finite = all(math.isfinite(float(v)) for v in (x[0], x[-1], y[0], y[-1]))
+    return Distances(ks, blocks.w1() if finite else None)
+
+
+class _Blocks:
+    """Ranks of both sides at the cuts. Block j lies strictly between cut j−1 and cut j; the first and last are open.
+
+    x_from, y_from: how many values stand ≤ the left cut; x_to, y_to: how many stand < the right cut. What equals a cut
+    belongs to no block, so that a value that holds many rows costs nothing.
+    """
+
+    def __init__(self, x: NDArray[Any], y: NDArray[Any], cuts: NDArray[Any]) -> None:
+        self.x, self.y, self.cuts = x, y, cuts
+        self.n, self.m = len(x), len(y)
+        self.x_from, self.x_to = _ranks(x, cuts)
+        self.y_from, self.y_to = _ranks(y, cuts)
+        at = np.abs(self.x_from / self.n - self.y_from / self.m)
+        before = np.abs(self.x_to / self.n - self.y_to / self.m)
+        self.seen = float(max(at.max(), before.max()))
+        self.above = self.x_to / self.n - self.y_from / self.m
+        """The most that F − G can be inside each block."""
+        self.under = self.y_to / self.m - self.x_from / self.n
+        """The most that G − F can be inside each block."""
+
+    def ks(self) -> float:
+        chosen = np.maximum(self.above, self.under) > self.seen
+        if not chosen.any():
+            return self.seen
+        take = _members(chosen, self.x_from, self.x_to)
+        values, inside = self.x[take], self.y[_members(chosen, self.y_from, self.y_to)]
+        lost = np.repeat(_lost(chosen, self.y_from, self.y_to), (self.x_to - self.x_from)[chosen])
+        g_at = (np.searchsorted(inside, values, side="right") + lost) / self.m
+        g_before = (np.searchsorted(inside, values, side="left") + lost) / self.m
+        f_at = (take[np.searchsorted(values, values, side="right") - 1] + 1) / self.n
+        f_before = take[np.searchsorted(values, values, side="left")] / self.n
+        return max(self.seen, float(np.max(f_at - g_at, initial=0.0)), float(np.max(g_before - f_before, initial=0.0)))
+
+    def w1(self) -> float:
+        low, high = min(self.x[0], self.y[0]), max(self.x[-1], self.y[-1])
+        near = _Near(self.x[self.n // 2], low, high)
+        ends = near(np.concatenate([low[None], self.cuts, high[None]]))
+        width = np.diff(ends)
+        unsure = (self.above > 0) & (self.under > 0) & (width > 0)
+        f = self.x_from * width + _grown(near(self.x), self.x_from, ends)
+        g = self.y_from * width + _grown(near(self.y), self.y_from, ends)
+        sure = float(np.sum(np.abs(f / self.n - g / self.m), where=~unsure))
+        return sure + (self._merged(unsure, ends, near) if unsure.any() else 0.0)
+
+    def _merged(self, chosen: NDArray[np.bool_], ends: NDArray[np.float64], near: _Near) -> float:
+        """∫ |F − G| over the chosen blocks by a merge of what lies in them, each block's left end put before it."""
+        xs = self.x[_members(chosen, self.x_from, self.x_to)]
+        ys = self.y[_members(chosen, self.y_from, self.y_to)]
+        size_x, size_y = (self.x_to - self.x_from)[chosen], (self.y_to - self.y_from)[chosen]
+        size = size_x + size_y
+        values = np.concatenate([xs, ys])
+        order = np.argsort(values, kind="stable")  # two ascending runs: merged in linear time
+        count_x = np.cumsum(order < len(xs))
+        count_y = np.arange(1, len(order) + 1) - count_x
+        f = (count_x + np.repeat(_lost(chosen, self.x_from, self.x_to), size)) / self.n
+        g = (count_y + np.repeat(_lost(chosen, self.y_from, self.y_to), size)) / self.m
+        stops = np.cumsum(size)
+        starts = stops - size
+        gap_left = np.abs(self.x_from / self.n - self.y_from / self.m)[chosen]
+        points = np.insert(near(values[order]), starts, ends[:-1][chosen])
+        heights = np.insert(np.abs(f - g), starts, gap_left)
+        nexts = np.append(points[1:], 0.0)
+        nexts[stops + np.arange(len(stops))] = ends[1:][chosen]
+        return float(np.sum(heights * (nexts - points)))
+
+
+class _Near:
+    """value − middle as float64: near the data's own scale, so that sums keep their digits; exact for integers."""
+
+    def __init__(self, middle: Any, low: Any, high: Any) -> None:
+        self.middle = middle
+        wide = middle.dtype.kind in "iu" and middle.dtype.itemsize == 8
+        self.whole = wide and int(high) - int(low) < 2**62
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        if self.whole:
+            difference = (values - self.middle).view(np.int64)  # unsigned wraps round to the right signed difference
+            return difference.astype(np.float64)
+        result: NDArray[np.float64] = values.astype(np.float64)
+        result -= float(self.middle)
+        return result
+
+
+def _ranks(values: NDArray[Any], cuts: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many values are ≤ the left cut, and < the right cut, of each block."""
+    at_most = np.searchsorted(values, cuts, side="right")
+    below = at_most.copy()
+    tied = (at_most > 0) & (values[at_most - 1] == cuts)
+    below[tied] = np.searchsorted(values, cuts[tied], side="left")
+    return np.concatenate([[0], at_most]), np.concatenate([below, [len(values)]])
+
+
+def _grown(near: NDArray[np.float64], bounds: NDArray[np.int64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Σ (right end − value) over each block: the integral of the count that grows inside it."""
+    sizes = np.diff(np.append(bounds, len(near)))
+    sums = np.zeros(len(sizes))
+    filled = sizes > 0
+    sums[filled] = np.add.reduceat(near, bounds[filled])
+    result: NDArray[np.float64] = sizes * ends[1:] - sums
+    return result
+
+
+def _members(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of all values of the chosen blocks, ascending."""
+    sizes = (stop - start)[chosen]
+    first = np.cumsum(sizes) - sizes
+    return np.arange(int(sizes.sum())) + np.repeat(start[chosen] - first, sizes)
+
+
+def _lost(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each chosen block, how many values stand before it that were not chosen."""
+    sizes = (stop - start)[chosen]
+    lost: NDArray[np.int64] = start[chosen] - (np.cumsum(sizes) - sizes)
+    return lost
+
+
+def jensen_shannon(reference: NDArray[np.int64], current: NDArray[np.int64]) -> float:
+    """Jensen–Shannon distance, base 2, in [0, 1], of two rows of counts; Lin 1991, eq. 4.1, its root.
+
+    ValueError when a side counts nothing.
+    """
+    n, m = float(reference.sum()), float(current.sum())
+    if n <= 0 or m <= 0:
+        raise ValueError("a distance needs rows on both sides")
+    p, q = reference / n, current / m
+    mean = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.where(p > 0, p * np.log2(p / mean), 0.0).sum()
+        right = np.where(q > 0, q * np.log2(q / mean), 0.0).sum()
+    return math.sqrt(max(0.0, float(left + right) / 2))

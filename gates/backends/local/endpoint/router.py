@@ -1,0 +1,199 @@
+"""The router: Azure's contract for a managed online endpoint, on loopback.
+
+`POST /score` with `Authorization: Bearer KEY`; the header `azureml-model-deployment` pins a deployment, and every
+answer carries it with the one that served. Weights are one value that is replaced between requests. Mirrored copies are sent
+after the live request was chosen, their answers recorded and dropped. What clients see is Azure's: 401, 404 (nobody to
+serve), 408 (request_timeout_ms), 424 (the model answered something else than 200; its own status is in
+`ms-azureml-model-error-statuscode`), 502 and 503 (the model server is dead). Events hold the model's own status, 504
+for no answer in time, 502 and 503 as they are. No request is sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+
+from gates.backends.local.endpoint.shares import Deck
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gates.backends.local.endpoint.servers import Server
+    from gates.backends.local.endpoint.telemetry import Telemetry
+
+SERVED_BY = "azureml-model-deployment"
+BODY_LIMIT = 64 * 1024 * 1024
+_MIRRORS_AT_ONCE = 64
+_FORWARDED = ("content-type", "accept", "x-request-id", "x-ms-client-request-id", "traceparent", "tracestate")
+_DROPPED = frozenset(
+    ("connection", "keep-alive", "transfer-encoding", "content-length", "server", "date", "upgrade", "trailer", "te")
+)
+
+
+class Target:
+    """A deployment as the router sees it: where to send, and how many requests are there now."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.inflight = 0
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(server.socket), limit=0, keepalive_timeout=600),
+            timeout=aiohttp.ClientTimeout(total=server.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def drain(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self.inflight and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a deployment answered. status: its own; seen: what the client is told."""
+
+    status: int
+    seen: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Router:
+    """Holds the weights and the targets; the supervisor changes them."""
+
+    def __init__(self, key: str, telemetry: Telemetry) -> None:
+        self._bearer = f"Bearer {key}".encode()
+        self.telemetry = telemetry
+        self.targets: dict[str, Target] = {}
+        self.live = Deck({})
+        self.mirror = Deck({})
+        self._mirrors: set[asyncio.Task[None]] = set()
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, port: int) -> int:
+        """Listen on loopback, on `port` when it is free, else on one that the system chooses; which."""
+        loop = asyncio.get_running_loop()
+        server = web.Server(
+            self.handle,
+            request_factory=lambda message, payload, protocol, writer, task: web.BaseRequest(
+                message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT
+            ),
+            access_log=None,
+            keepalive_timeout=3600,
+        )
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024).start()
+        except OSError:
+            if port == 0:
+                raise
+            await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        for task in self._mirrors:
+            task.cancel()
+        await asyncio.gather(*self._mirrors, *(target.session.close() for target in self.targets.values()))
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if path == "/score":
+            return await self._score(request)
+        if request.method != "GET":
+            return _say(405, "only GET here")
+        if path == "/":
+            return self._health()
+        if path == "/metrics":
+            text = self.telemetry.prometheus(
+                dict(self.live.shares), {name: bool(t.server.healthy) for name, t in self.targets.items()}
+            )
+            return web.Response(text=text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+        return _say(404, "write POST /score, GET /metrics or GET /")
+
+    def _health(self) -> web.Response:
+        serving = {name: bool(self.targets[name].server.healthy) for name in self.live.shares if name in self.targets}
+        healthy = bool(serving) and all(serving.values())
+        return web.json_response({"healthy": healthy, "deployments": serving}, status=200 if healthy else 503)
+
+    async def _score(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = request.headers
+        if not hmac.compare_digest(headers.get("authorization", "").encode(), self._bearer):
+            return _say(401, "give the endpoint's key as Authorization: Bearer KEY")
+        if request.method != "POST":
+            return _say(405, "only POST here")
+        body = await request.read()
+        pinned = headers.get(SERVED_BY)
+        name = self.live.deal() if pinned is None else pinned
+        target = None if name is None else self.targets.get(name)
+        if target is None or name is None:
+            return _say(404, "no deployment has traffic" if pinned is None else f"no deployment {pinned}")
+        forwarded = {key: headers[key] for key in _FORWARDED if key in headers}
+        if pinned is None:
+            self._copy(body, forwarded)
+        reply = await self._send(target, name, body, forwarded, mirrored=False, pinned=pinned is not None)
+        return web.Response(body=reply.body, status=reply.seen, headers={**reply.headers, SERVED_BY: name})
+
+    def _copy(self, body: bytes, headers: dict[str, str]) -> None:
+        """Send a share of the live requests to the mirror too; beyond a backlog they are left out."""
+        name = self.mirror.deal()
+        target = None if name is None else self.targets.get(name)
+        if name is None or target is None or len(self._mirrors) >= _MIRRORS_AT_ONCE:
+            return
+
+        async def copy() -> None:
+            await self._send(target, name, body, headers, mirrored=True, pinned=False)
+
+        task = asyncio.create_task(copy())
+        self._mirrors.add(task)
+        task.add_done_callback(self._mirrors.discard)
+
+    async def _send(
+        self, target: Target, name: str, body: bytes, headers: dict[str, str], *, mirrored: bool, pinned: bool
+    ) -> Reply:
+        share = (self.mirror if mirrored else self.live).shares.get(name, 0) / 100
+        arrived, begun = time.time(), time.perf_counter()
+        target.inflight += 1
+        try:
+            reply = await _ask(target, body, headers)
+        finally:
+            target.inflight -= 1
+        ms = (time.perf_counter() - begun) * 1000
+        self.telemetry.record((arrived, name, reply.status, ms, share, mirrored, pinned))
+        return reply
+
+
+async def _ask(target: Target, body: bytes, headers: dict[str, str]) -> Reply:
+    server = target.server
+    if not server.healthy:
+        return _failed(503, 503, server.reason or f"deployment is {server.state}")
+    try:
+        async with target.session.post("http://model/score", data=body, headers=headers) as answer:
+            content = await answer.read()
+            kept = {key: value for key, value in answer.headers.items() if key.lower() not in _DROPPED}
+    except asyncio.TimeoutError:
+        return _failed(504, 408, f"the model did not answer within {server.timeout:g} s")
+    except (aiohttp.ClientError, OSError) as error:
+        return _failed(502, 502, f"the model server is gone: {type(error).__name__}")
+    if answer.status == 200:
+        return Reply(200, 200, content, kept)
+    kept["ms-azureml-model-error-statuscode"] = str(answer.status)
+    return Reply(answer.status, 424, content, kept)
+
+
+def _failed(status: int, seen: int, why: str) -> Reply:
+    return Reply(status, seen, json.dumps({"message": why}).encode(), {"content-type": "application/json"})
+
+
+def _say(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)

@@ -118,7 +118,8 @@ class _Near:
     def __call__(self, values: NDArray[Any]) -> NDArray[np.float64]:
         if self.whole:
             difference = (values - self.middle).view(np.int64)  # unsigned wraps round to the right signed difference
-            return difference.astype(np.float64)
+            exact: NDArray[np.float64] = difference.astype(np.float64)
+            return exact
         result: NDArray[np.float64] = values.astype(np.float64)
         result -= float(self.middle)
         return result
@@ -147,7 +148,8 @@ def _members(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[
     """The positions of all values of the chosen blocks, ascending."""
     sizes = (stop - start)[chosen]
     first = np.cumsum(sizes) - sizes
-    return np.arange(int(sizes.sum())) + np.repeat(start[chosen] - first, sizes)
+    positions: NDArray[np.int64] = np.arange(int(sizes.sum())) + np.repeat(start[chosen] - first, sizes)
+    return positions
 
 
 def _lost(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,8 +18,12 @@ EXACT_UP_TO = 10_000
 """Samples of at most this many values get an exact p-value (scipy's MAX_AUTO_N)."""
 
 _SMIRNOV_UP_TO = 1_000_000
-_STIRLING = (-2.955065359477124183e-2, 6.4102564102564102564e-3, -1.9175269175269175269e-3, 8.4175084175084175084e-4,
-             -5.952380952380952381e-4, 7.9365079365079365079e-4, -2.7777777777777777778e-3, 8.3333333333333333333e-2)  # fmt: skip
+_STIRLING = (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
+"""B_2j / (2j (2j − 1)), Bernoulli numbers, highest power first."""
+_STIRLING_ERRORS = (
+    0.0,
+    *(math.lgamma(k + 1) - (k + 0.5) * math.log(k) + k - 0.5 * math.log(2 * math.pi) for k in range(1, 16)),
+)
 
 
 def p_value(d: float, n: int, m: int) -> float:
@@ -116,7 +120,7 @@ def _stirling_error(k: NDArray[np.float64]) -> NDArray[np.float64]:
     """log k! - Stirling's log, for k ≥ 1 (Loader 2000, eq. 3); below 16 from the factorial itself."""
     r = 1.0 / (k * k)
     series = (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - (1 / 1188 - 691 / 360360 * r) * r) * r) * r) * r) / k
-    table = np.array([0.0] + [math.lgamma(i + 1) - (i + 0.5) * math.log(i) + i - 0.5 * math.log(2 * math.pi) for i in range(1, 16)])  # fmt: skip
+    table = np.array(_STIRLING_ERRORS)
     return np.where(k < 16, table[np.minimum(k, 15).astype(np.int64)], series)
 
 

@@ -55,7 +55,9 @@ class Psi(NamedTuple):
 
 
 def psi(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Psi:
-    """Σ (q − p) ln(q / p) over the bins, and its mean (B − 1)(1/n + 1/m) under no drift (Yurdakul & Naranjo 2020, eq. 6).
+    """Σ (q − p) ln(q / p) over the bins, and its mean (B − 1)(1/n + 1/m) under no drift.
+
+    Source: Yurdakul & Naranjo, Journal of Risk Model Validation 14 (2020), for mean and distribution.
 
     reference, current: (bins,) counts. ValueError when a side counts nothing.
     """

@@ -1,0 +1,128 @@
+"""Gathers exactly what a stage's checks need: predictions of candidate and champion, figures, timings.
+
+The champion's predictions are cached by model and data digest (loading a model takes seconds). What cannot be had here
+is left out, and the check that needs it says ERROR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gates.collect import metrics_file, predictions
+from gates.collect.store import CANDIDATE, CHAMPION, METRICS, Manifest, Store
+from gates.errors import InvalidInput
+from gates.runtime import scoring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from gates.checks.spec import Need
+
+TIMING = "predict_one_ms"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How a model is asked: the user's interpreter, the function, where environments and answers are cached."""
+
+    python: Path
+    env: Mapping[str, str]
+    cache: Path
+    function: str
+    say: Callable[[str], None]
+
+    def score(self, model: Path, data: Path, out: Path, *, timings: int = 0) -> scoring.Scored:
+        return scoring.score_model(
+            model, data, python=self.python, out=out, env=self.env, cache=self.cache / "environments",
+            function=self.function, timings=timings, say=self.say,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to score, or its answers ready made. `digest` is of the model; "" when only answers are given."""
+
+    model: Path | None = None
+    digest: str = ""
+    predictions: Path | None = None
+
+
+@dataclass
+class Gathering:
+    """What is being put together for one report."""
+
+    store: Store
+    shape: predictions.Shape
+    data: Path | None
+    data_digest: str
+    scorer: Scorer
+    work: Path
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    champion_absent: bool = False
+
+    def candidate(self, subject: Subject, needs: Iterable[Need]) -> None:
+        """Predictions, and one-row timings where a check needs them."""
+        timings = max((int(need.options.get("min_samples", 200)) for need in needs if need.name == TIMING), default=0)
+        path = subject.predictions or self._score(subject, "candidate", timings)
+        self.store.add_file(CANDIDATE, path)
+
+    def champion(self, subject: Subject) -> None:
+        self.store.add_file(CHAMPION, subject.predictions or self._score(subject, "champion", 0))
+
+    def reported(self, path: Path) -> None:
+        """A metrics file of the user's own, which must be readable as one."""
+        metrics_file.read(path)
+        self.store.add_file(METRICS, path, self_reported=True)
+
+    def finish(self) -> None:
+        """Write the manifest, last: it says how the rest is read."""
+        shape = self.shape
+        self.store.add_manifest(
+            Manifest(
+                target=shape.target,
+                positive_label=shape.positive_label,
+                groups=shape.groups,
+                champion_absent=self.champion_absent,
+                metrics=self.metrics,
+                samples=self.samples,
+            )
+        )
+
+    def _score(self, subject: Subject, who: str, timings: int) -> Path:
+        if subject.model is None or self.data is None:
+            raise InvalidInput(
+                f"nothing to score the {who} on", hint="give evaluate.data in mlops.yml, or --data, or --predictions"
+            )
+        key = (
+            f"{subject.digest.partition(':')[2][:32]}-{self.data_digest.partition(':')[2][:32]}-{self.scorer.function}"
+        )
+        cached = self.scorer.cache / "predictions" / f"{key}.parquet"
+        if timings or not cached.is_file():
+            self.scorer.say(f"scoring the {who} on {self.data.name}")
+            raw = self.work / f"{who}.parquet"
+            scored = self.scorer.score(subject.model, self.data, raw, timings=timings)
+            if timings:
+                self.samples[TIMING] = list(scored.timings_ms)
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            raw.replace(cached)
+        joined = self.work / f"{who}-predictions.parquet"
+        predictions.join(self.data, cached, self.shape, joined)
+        return joined
+
+
+def union(checks: Iterable[Any]) -> tuple[Need, ...]:
+    """The needs of all checks of a stage."""
+    return tuple(need for bound in checks for need in bound.check.needs())
+
+
+def group_columns(needs: Iterable[Need]) -> tuple[str, ...]:
+    """Slice and sensitive columns that the checks name, in order, once each."""
+    kinds = ("predictions", "champion_predictions")
+    return tuple(dict.fromkeys(column for need in needs if need.kind in kinds for column in need.columns))
+
+
+def needs_kind(needs: Iterable[Need], *kinds: str) -> bool:
+    return any(need.kind in kinds for need in needs)

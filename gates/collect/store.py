@@ -1,0 +1,103 @@
+"""The evidence folder of a report: files named by the sha256 of their bytes, from which a verdict is made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gates.collect import metrics_file, predictions
+from gates.errors import InvalidInput
+from gates.evidence import Evidence
+from gates.files import write_whole
+from gates.verdict import EvidenceItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+CANDIDATE, CHAMPION = "candidate-predictions", "champion-predictions"
+METRICS, MANIFEST, POLICY = "metrics", "manifest", "policy"
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of the evidence is no table: small values, and how the tables are to be read."""
+
+    target: str = ""
+    positive_label: int | str | bool | None = None
+    groups: tuple[str, ...] = ()
+    champion_absent: bool = False
+    metrics: dict[str, float] = {}
+    samples: dict[str, list[float]] = {}
+
+
+class Store:
+    """`<report-dir>/evidence`. Files are added once, whole, under their digest."""
+
+    def __init__(self, report_dir: Path) -> None:
+        self.folder = report_dir / "evidence"
+        self.items: list[EvidenceItem] = []
+
+    def add_file(self, name: str, path: Path, *, self_reported: bool = False) -> None:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self.folder / f".{sha256}"
+        shutil.copyfile(path, beside)
+        beside.replace(self.folder / sha256)
+        self.items.append(EvidenceItem(name, f"sha256:{sha256}", self_reported))
+
+    def add_bytes(self, name: str, raw: bytes, *, self_reported: bool = False) -> None:
+        sha256 = hashlib.sha256(raw).hexdigest()
+        write_whole(self.folder / sha256, raw)
+        self.items.append(EvidenceItem(name, f"sha256:{sha256}", self_reported))
+
+    def add_manifest(self, manifest: Manifest) -> None:
+        self.add_bytes(MANIFEST, json.dumps(msgspec.to_builtins(manifest), sort_keys=True).encode())
+
+
+def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
+    """Evidence from stored files; each file's bytes must still have the digest that the report names."""
+    paths = {item.name: _verified(folder, item) for item in items}
+    kept = tuple(items)
+    manifest = Manifest()
+    if MANIFEST in paths:
+        manifest = msgspec.json.decode(paths[MANIFEST].read_bytes(), type=Manifest)
+    shape = predictions.Shape(manifest.target, manifest.positive_label, manifest.groups)
+    candidate = predictions.read(paths[CANDIDATE], shape, "the predictions") if CANDIDATE in paths else None
+    champion = predictions.read(paths[CHAMPION], shape, "the champion's predictions") if CHAMPION in paths else None
+    reported = metrics_file.read(paths[METRICS]) if METRICS in paths else None
+    return Evidence(
+        candidate=candidate,
+        champion=champion,
+        champion_absent=manifest.champion_absent,
+        metrics={**manifest.metrics, **(reported.metrics if reported else {})},
+        metrics_n=reported.n if reported else None,
+        self_reported=reported is not None,
+        samples=_samples(manifest),
+        items=tuple(item for item in kept if item.name != POLICY),
+    )
+
+
+def _samples(manifest: Manifest) -> dict[str, Any]:
+    if not manifest.samples:
+        return {}
+    import numpy as np
+
+    return {name: np.asarray(values, dtype=np.float64) for name, values in manifest.samples.items()}
+
+
+def _verified(folder: Path, item: EvidenceItem) -> Path:
+    path = folder / item.sha256.partition(":")[2]
+    if not path.is_file():
+        raise InvalidInput(
+            f"evidence '{item.name}' is missing", file=path, hint="keep the report's evidence folder beside it"
+        )
+    if hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+        raise InvalidInput(
+            f"evidence '{item.name}' was changed", file=path, hint="its bytes no longer have the digest of the report"
+        )
+    return path

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 CHUNK = 2_000_000  # draws held at once
+FEWEST_ALIKE = 30
 FEWEST = 10  # below this many rows or clusters a bootstrap says nothing, and the interval is unbounded
 
 
@@ -37,8 +38,8 @@ def bca(
 ) -> tuple[float, float]:
     """Bias-corrected and accelerated interval (Efron 1987, JASA 82:171-185; Efron & Tibshirani 1993, eq. 14.9-14.15).
 
-    replicates: (B,) bootstrap values, all finite. jackknife: (u,) leave-one-out values, multiplicity: (u,) how many rows
-    share each. Quantiles interpolate linearly.
+    replicates: (B,) bootstrap values, all finite. jackknife: (u,) leave-one-out values, multiplicity: (u,) how many
+    rows share each. Quantiles interpolate linearly.
     """
     below = (np.count_nonzero(replicates < value) + 0.5 * np.count_nonzero(replicates == value)) / len(replicates)
     edge = 0.5 / len(replicates)
@@ -73,29 +74,31 @@ def interval(
     *,
     confidence: float,
     seed: int,
-    smallest_step: float = 0.0,
+    floor: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Estimate:
     """BCa interval of `statistic`, which maps sums (..., d) to values (...).
 
-    distinct, counts: see `profiles`. Resamples in which the statistic is undefined (NaN) are left out; when they are more
-    than 1 % the interval is unbounded. smallest_step: half-width below which an interval would claim more than the rows
-    can know (no row discordant), e.g. z^2 / (n + z^2) for a proportion; 0 for unbounded quantities.
+    distinct, counts: see `profiles`. Resamples in which the statistic is undefined (NaN) are left out; when they are
+    more than 1 % the interval is unbounded. floor: the half-width to claim when no resample differs from another, for
+    then the rows cannot say how far off they are; None where the quantity has no scale of its own, and then fewer than
+    FEWEST_ALIKE such rows decide nothing.
     """
     n = int(counts.sum())
-    total = counts @ distinct
-    value = float(statistic(total))
+    value = float(statistic(counts @ distinct))
     if n < FEWEST:
         return Estimate(value, -np.inf, np.inf, n, "too few to resample")
     replicates = _replicates(distinct, counts, statistic, seed, resamples)
     usable = replicates[np.isfinite(replicates)]
     if len(usable) < 0.99 * resamples:
         return Estimate(value, -np.inf, np.inf, n, "undefined in too many resamples")
-    left_out = statistic(total - distinct)
+    if np.ptp(usable) <= 1e-12 * max(1.0, abs(value)):
+        half = floor if floor is not None else 0.0 if n >= FEWEST_ALIKE else np.inf
+        return Estimate(value, value - half, value + half, n, "no resample differs")
+    left_out = statistic(counts @ distinct - distinct)
     known = np.isfinite(left_out)
     low, high = bca(value, usable, left_out[known], counts[known].astype(np.float64), confidence)
-    low, high = min(low, value - smallest_step), max(high, value + smallest_step)
-    return Estimate(value, low, high, n, "BCa bootstrap")
+    return Estimate(value, min(low, value), max(high, value), n, "BCa bootstrap")
 
 
 def _replicates(

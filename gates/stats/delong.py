@@ -29,7 +29,7 @@ class Components:
 
 
 def components(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> Components:
-    """Structural components V10, V01 (DeLong 1988, Biometrics 44:837-845, eq. 3-4; ranks: Sun & Xu 2014, IEEE SPL 21:1389).
+    """Structural components V10, V01 (DeLong 1988, Biometrics 44:837-845, eq. 3-4; ranks: Sun & Xu 2014, SPL 21:1389).
 
     positive: (n,) bool. scores: (n,) float64, finite. Ties count one half.
     Raises Unusable when one of the classes is absent.

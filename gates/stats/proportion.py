@@ -72,7 +72,7 @@ def mover(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
 
 
 def ratio_of_proportions(successes_a: float, n_a: float, successes_b: float, n_b: float, confidence: float) -> Interval:
-    """Ratio a / b of two independent proportions from their Wilson intervals (Donner & Zou 2012, SMMR 21:347-359, eq. 9).
+    """Ratio a / b of two independent proportions, MOVER-R on Wilson's (Donner & Zou 2012, SMMR 21:347-359, eq. 9).
 
     The upper bound is infinite when the interval of b reaches 0.
     """

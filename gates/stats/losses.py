@@ -1,0 +1,133 @@
+"""Metrics that are functions of sums over rows: what each row adds, and how the sums make the value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gates.stats.estimate import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gates.stats.prepared import Prepared
+
+Array = NDArray[np.float64]
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Loss:
+    """rows(data, model) -> (n, d) float64; statistic maps sums (..., d + 1), the last of them n, to (...)."""
+
+    rows: Callable[[Prepared, int], Array]
+    statistic: Callable[[Array], Array]
+
+
+def _mean(sums: Array) -> Array:
+    return _over(sums[..., 0], sums[..., -1])
+
+
+def _over(a: Array, b: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(b > 0, a / np.where(b > 0, b, 1.0), np.nan)
+
+
+def _probabilities(data: Prepared, model: int) -> Array:
+    """(n, k) with rows that sum to 1. Raises Unusable for values outside [0, 1]."""
+    scores = data.models[model].scores
+    if scores is None:
+        raise Unusable("the model gives labels only, and this metric needs probabilities")
+    if scores.size and (scores.min() < 0.0 or scores.max() > 1.0):
+        raise Unusable("scores lie outside [0, 1], so they are not probabilities")
+    if scores.ndim == 1:
+        return np.stack([1.0 - scores, scores], axis=1)
+    if np.abs(scores.sum(axis=1) - 1.0).max() > 1e-3:
+        raise Unusable("a row's probabilities do not sum to 1")
+    return scores
+
+
+def _brier(data: Prepared, model: int) -> Array:
+    """Brier 1950, Mon. Weather Rev. 78:1-3; binary problems use the positive class alone, in [0, 1]."""
+    p = _probabilities(data, model)
+    hit = np.eye(data.k)[data.truth]
+    squared = (p - hit) ** 2
+    rows: Array = squared[:, 1:] if data.k == 2 else squared.sum(axis=1, keepdims=True)
+    return rows
+
+
+def _log_loss(data: Prepared, model: int) -> Array:
+    """Probabilities are clipped at the machine's epsilon, as scikit-learn clips them."""
+    p = _probabilities(data, model)
+    taken = np.take_along_axis(p, data.truth[:, None], axis=1)
+    eps = float(np.finfo(np.float64).eps)
+    rows: Array = -np.log(np.clip(taken, eps, 1.0 - eps))
+    return rows
+
+
+def _bins(data: Prepared, model: int) -> Array:
+    """By bin the sum of (confidence - hit): (n, BINS). Binary: of the positive class; else of the top label."""
+    p = _probabilities(data, model)
+    if data.k == 2:
+        confidence, hit = p[:, 1], (data.truth == 1).astype(np.float64)
+    else:
+        top = p.argmax(axis=1)
+        confidence, hit = p[np.arange(len(p)), top], (top == data.truth).astype(np.float64)
+    bin_of = np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    out = np.zeros((len(p), BINS))
+    out[np.arange(len(p)), bin_of] = confidence - hit
+    return out
+
+
+def _ece(sums: Array) -> Array:
+    """Expected calibration error over 15 equal bins (Guo et al. 2017, arXiv 1706.04599, eq. 3)."""
+    return _over(np.abs(sums[..., :-1]).sum(axis=-1), sums[..., -1])
+
+
+def _residual(data: Prepared, model: int) -> Array:
+    difference: Array = data.models[model].answer - data.truth
+    return difference
+
+
+def _mae(data: Prepared, model: int) -> Array:
+    return np.abs(_residual(data, model))[:, None]
+
+
+def _squared(data: Prepared, model: int) -> Array:
+    return (_residual(data, model) ** 2)[:, None]
+
+
+def _mape(data: Prepared, model: int) -> Array:
+    if not data.truth.all():
+        raise Unusable("the target holds zeros, so no percentage error can be had")
+    share: Array = np.abs(_residual(data, model) / data.truth)
+    return share[:, None]
+
+
+def _r2_rows(data: Prepared, model: int) -> Array:
+    """Squared error, target, squared target; the target is centred first, for the sums to keep their digits."""
+    if len(data.truth) < 2 or np.ptp(data.truth) == 0.0:
+        raise Unusable("the target is constant, so r2 is undefined")
+    centred = data.truth - np.sort(data.truth).mean()
+    return np.stack([_residual(data, model) ** 2, centred, centred**2], axis=1)
+
+
+def _r2(sums: Array) -> Array:
+    error, y, y2, n = (sums[..., i] for i in range(4))
+    total = y2 - _over(y * y, n)
+    return 1.0 - _over(error, total)
+
+
+LOSSES: dict[str, Loss] = {
+    "brier": Loss(_brier, _mean),
+    "log_loss": Loss(_log_loss, _mean),
+    "expected_calibration_error": Loss(_bins, _ece),
+    "mae": Loss(_mae, _mean),
+    "mse": Loss(_squared, _mean),
+    "rmse": Loss(_squared, lambda sums: np.sqrt(_mean(sums))),
+    "mape": Loss(_mape, _mean),
+    "r2": Loss(_r2_rows, _r2),
+}

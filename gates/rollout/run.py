@@ -1,0 +1,343 @@
+"""One runner at work on one endpoint: its lease, its records, its patience.
+
+Rules: every mutation goes through `mutate`, which checks the lease first; every wait goes through `wait`, which renews
+it and hears a stop; nothing here releases anything on the way out of an exception, since a killed runner cannot either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from gates.errors import Conflict, Unavailable
+from gates.rollout.journal import Folded, Kind, Progress, advance, fold
+from gates.rollout.routing import Pointer, Routing, pointer_of, routing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gates.rollout.journal import Store
+    from gates.rollout.plan import Rollout
+    from gates.rollout.port import Champion, Clock, Endpoint
+    from gates.serving import EndpointView, Lease
+
+T = TypeVar("T")
+Outcome = Literal["passed", "rolled-back", "unknown", "conflict", "waiting", "error", "invalid", "cancelled"]
+
+
+class Failed(Exception):  # noqa: N818  # a course of the machine that never leaves it, not an error of a caller
+    """The deployment is not good enough: roll back. `wrong`: it answers, but not what was gated."""
+
+    def __init__(self, why: str, *, wrong: bool = False) -> None:
+        super().__init__(why)
+        self.wrong = wrong
+
+
+class Held(Exception):  # noqa: N818  # same
+    """The deployment waits for a person."""
+
+
+class Stopped(Exception):  # noqa: N818  # same
+    """The runner was asked to stop."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended. outcome is one of `errors.OUTCOMES`; state the journal's; live has most traffic, '' is nobody.
+
+    timings: seconds by state, and `total`, `rollback` (decision to restored traffic), `first_bad_to_restored`.
+    events: (wall seconds, state, text) as they were said.
+    """
+
+    outcome: Outcome
+    state: str
+    reason: str
+    deploy_id: str = ""
+    live: str = ""
+    previous: str = ""
+    rolled_back: bool = False
+    hint: str = ""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    events: tuple[tuple[float, str, str], ...] = ()
+
+
+@dataclass
+class Run:
+    """Mutable: the lease that is held, the last deployment as the journal tells it, what was said."""
+
+    endpoint: Endpoint
+    champion: Champion
+    journal: Store
+    clock: Clock
+    say: Callable[[str, str], None]
+    stop: Callable[[], bool]
+    owner: str
+    rollout: Rollout
+    sample: bytes | None = None
+    lease: Lease | None = None
+    progress: Progress | None = None
+    events: list[tuple[float, str, str]] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    first_bad: float | None = None
+    trouble: str = ""
+
+    # what is known
+
+    @property
+    def now(self) -> float:
+        return self.clock.now()
+
+    @property
+    def at(self) -> Progress:
+        """The deployment being worked on."""
+        if self.progress is None:
+            raise AssertionError("no deployment has begun")
+        return self.progress
+
+    @property
+    def epoch(self) -> int:
+        if self.lease is None:
+            raise AssertionError("no lease was taken")
+        return self.lease.epoch
+
+    def tell(self, text: str, state: str = "") -> None:
+        label = state or (self.progress.state if self.progress else "")
+        self.events.append((self.now, label, text))
+        self.say(label, text)
+
+    def read(self) -> Folded:
+        folded = fold(self.journal.read())
+        self.progress = folded.last
+        return folded
+
+    # the lease
+
+    def take(self) -> None:
+        """Take the lease, waiting at most lock_timeout for another owner's. Raises Conflict."""
+        until = self.now + self.rollout.lock_timeout
+        while True:
+            try:
+                self.lease = self.endpoint.acquire(self.owner, seconds=self.rollout.lease, now=self.now)
+                return
+            except (Conflict, Unavailable):
+                if self.now >= until:
+                    raise
+            self._pause(min(self.rollout.poll, max(until - self.now, 0.01)))
+
+    def renew(self, *, always: bool = False) -> None:
+        """Keep the lease; a new epoch means that somebody had it in between. Raises Conflict."""
+        mine = self.lease
+        if mine is None:
+            raise AssertionError("no lease was taken")
+        if not always and mine.expires - self.now > self.rollout.lease / 2:
+            return
+        fresh = self.endpoint.acquire(self.owner, seconds=self.rollout.lease, now=self.now)
+        if fresh.epoch != mine.epoch:
+            self.endpoint.release(fresh)
+            raise Conflict(
+                f"the lease of endpoint {self.endpoint.name} went to another runner (epoch {mine.epoch} is over)",
+                hint="look at that runner; this one touches nothing more",
+            )
+        self.lease = fresh
+
+    def release(self) -> None:
+        if self.lease is not None:
+            self.endpoint.release(self.lease)
+            self.lease = None
+
+    # waiting
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with the lease kept. Raises Stopped, Conflict; an unreachable lease is tried again."""
+        until = self.now + seconds
+        while True:
+            if self.stop():
+                raise Stopped
+            try:
+                self.renew()
+            except Unavailable:
+                if self.lease is None or self.now >= self.lease.expires:
+                    raise
+            left = until - self.now
+            if left <= 0:
+                return
+            self.clock.sleep(min(left, self.rollout.lease / 4))
+
+    def _pause(self, seconds: float) -> None:
+        if self.stop():
+            raise Stopped
+        self.clock.sleep(seconds)
+
+    def patiently(self, call: Callable[[], T], *, until: float) -> T:
+        """`call()`, again while it is Unavailable, until a wall time; then Unavailable."""
+        pause = min(1.0, self.rollout.poll)
+        while True:
+            try:
+                return call()
+            except Unavailable as error:
+                self.trouble = error.what
+                if self.now + pause > until:
+                    raise
+            self.wait(pause)
+            pause = min(pause * 2, 15.0)
+
+    def observe(self, *, until: float, settled: bool = True) -> EndpointView:
+        """The endpoint, once it is not updating. Raises Unavailable when it cannot be had until then."""
+        while True:
+            view = self.patiently(self.endpoint.observe, until=until)
+            if not (settled and view.updating):
+                return view
+            if self.now >= until:
+                raise Unavailable(f"endpoint {self.endpoint.name} is still updating")
+            self.wait(self.rollout.poll)
+
+    def mutate(self, call: Callable[[], None]) -> bool:
+        """One mutation under the lease. False: not accepted for now (busy, unreachable, timed out); look, try again.
+
+        A refusal because somebody else took over is Conflict; one because the service is busy is not.
+        """
+        try:
+            self.renew()
+            call()
+        except Unavailable as error:
+            self.trouble = error.what
+            return False
+        except Conflict as error:
+            self.renew(always=True)
+            self.fenced(self.endpoint.observe())
+            self.trouble = error.what
+            return False
+        return True
+
+    # ours or somebody else's
+
+    def fenced(self, view: EndpointView) -> Pointer | None:
+        """The pointer, when its epoch is not above ours. Raises Conflict."""
+        try:
+            pointer = pointer_of(view.tags)
+        except ValueError as error:
+            raise Conflict(f"the tags of endpoint {self.endpoint.name} were edited: {error}") from error
+        if pointer is not None and pointer.epoch > self.epoch:
+            raise Conflict(
+                f"endpoint {self.endpoint.name} belongs to {pointer.owner} (epoch {pointer.epoch}, ours {self.epoch})",
+                hint="look at that runner; this one touches nothing more",
+            )
+        return pointer
+
+    def ours(self, view: EndpointView) -> None:
+        """Raises Conflict when the endpoint is not as we left it or meant it."""
+        pointer = self.fenced(view)
+        seen, at = routing_of(view), self.at
+        meant = [at.routing, *(at.pending or ())]
+        if seen not in meant and not view.updating:
+            raise Conflict(
+                f"somebody changed the traffic of endpoint {self.endpoint.name} to {seen.say()}, "
+                f"expected {' or '.join(sorted({routing.say() for routing in meant if routing}))}",
+                hint="undo the change and run again, or restore what was before with: gates rollback",
+            )
+        if at.stamped and pointer is not None and pointer.id != at.deploy_id:
+            raise Conflict(f"endpoint {self.endpoint.name} carries another deployment's tags ({pointer.id})")
+
+    def pointer(self, state: str) -> Pointer:
+        at, lease = self.at, self.lease
+        return Pointer(
+            id=at.deploy_id, state=state, seq=at.seq, epoch=self.epoch, owner=self.owner,
+            lease=lease.expires if lease else 0.0, prev=at.before, spec=str(at.plan["green"]["spec_digest"]),
+            green=at.green, champion_prev=str(at.snapshot.get("champion") or ""),
+            champion_next=str(at.plan["champion"] or ""),
+        )  # fmt: skip
+
+    # records
+
+    def record(
+        self,
+        state: str,
+        kind: Kind,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        deploy_id: str = "",
+        plan: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append one record, durable on return, and go on from it."""
+        self.renew()
+        document = plan or (self.progress.plan if self.progress else {})
+        written = self.journal.append(
+            {
+                "epoch": self.epoch,
+                "deploy_id": deploy_id or self.at.deploy_id,
+                "ts": self.now,
+                "state": state,
+                "kind": kind,
+                "before": dict(before or {}),
+                "after": dict(after or {}),
+                "policy_digest": document.get("policy_digest", ""),
+                "model_digest": document.get("green", {}).get("model_digest", ""),
+            }
+        )
+        self.progress = advance(self.progress, written)
+
+    # requests
+
+    def probe(self, name: str, body: bytes | None = None) -> bool:
+        """Whether a deployment answers when asked by name: one 200 of three. Raises Unavailable: nobody could tell."""
+        request = body or self.sample
+        if request is None:
+            view = self.endpoint.observe().deployments.get(name)
+            return view is not None and view.state == "ready" and view.healthy is not False
+        for _ in range(3):
+            answer = self.endpoint.ask(request, deployment=name)
+            if answer.status == 200 and answer.served_by == name:
+                return True
+        return False
+
+    def route(
+        self, state: str, target: Routing, *, until: float, after: Mapping[str, Any] | None = None, label: str = "",
+        force: bool = False,
+    ) -> None:  # fmt: skip
+        """Make traffic, mirror and pointer so: intent, write, poll, read back equal. `label`: the pointer's state.
+
+        Raises Conflict when somebody else edits (unless `force`), Unavailable when it is not so until a wall time.
+        """
+        name = label or state
+        view = self.observe(until=until)
+        before = routing_of(view)
+        if self._is_so(view, name, target):
+            self.record(state, "observed", after={"routing": target.to_json()})
+            return
+        meant = {"routing": target.to_json(), **(after or {})}
+        self.record(state, "intent", before={"routing": before.to_json()}, after=meant)
+        tags = self.pointer(name).tags()
+        while True:
+            self.mutate(
+                lambda: self.endpoint.write(traffic=target.traffic, mirror=target.mirror, tags=tags, epoch=self.epoch)
+            )
+            view = self.observe(until=until)
+            if self._is_so(view, name, target):
+                break
+            self.fenced(view)
+            if routing_of(view) not in (before, target) and not force:
+                self.ours(view)
+            if self.now >= until:
+                raise Unavailable(f"traffic could not be set to {target.say()}: {self.trouble or 'no effect'}")
+            self.wait(min(self.rollout.poll, 5.0))
+        self.record(state, "observed", after={"routing": target.to_json()})
+
+    def _is_so(self, view: EndpointView, state: str, target: Routing) -> bool:
+        pointer = self.fenced(view)
+        mine = pointer is not None and (pointer.id, pointer.state) == (self.at.deploy_id, state)
+        return mine and routing_of(view) == target
+
+    def confirm(self, names: frozenset[str], *, until: float) -> None:
+        """Three answers in a row, asked as a client does, served by one of `names`. Raises Unavailable."""
+        if self.sample is None:
+            return
+        good, seen = 0, ""
+        while good < 3:
+            answer = self.endpoint.ask(self.sample)
+            seen = answer.served_by
+            good = good + 1 if seen in names else 0
+            if good == 0:
+                if self.now >= until:
+                    raise Unavailable(f"responses still come from {seen or 'nobody'}, not {', '.join(sorted(names))}")
+                self.wait(min(self.rollout.poll, 5.0))

@@ -1,7 +1,7 @@
 """One value, one spelling: canonical JSON (RFC 8785), so that a digest of a value means something.
 
 Every digest of JSON in this project is a sha256 of these bytes, written `sha256:<64 hex>`. What JSON cannot say
-without loss (NaN, infinities, integers beyond 2**53, keys that are not text) is an error, never a near miss.
+without loss (NaN, infinities, integers from 2**53 on, keys that are not text) is an error, never a near miss.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def canonical(value: Any) -> bytes:
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise InvalidInput(
             f"a value has no canonical JSON: {error}",
-            hint="write finite numbers, text keys, and integers within 2**53",
+            hint="write finite numbers, text keys, and integers below 2**53",
         ) from error
 
 

@@ -62,7 +62,9 @@ class Statement(Struct, frozen=True):
 
 
 def train_statement(training: Training, *, audit_head: str | None = None) -> dict[str, Any]:
-    """SLSA provenance v1. Metrics that are not finite are null: a statement holds only what JSON can."""
+    """SLSA provenance v1. What JSON cannot hold is written so that nothing is lost or invented: metrics that are not
+    finite are null, parameters that are integers from 2**53 on or floats that are not finite are text.
+    """
     subjects = [_named(SUMS_NAME, sums_digest(training.files))]
     subjects += [{"name": item.path, "digest": {"sha256": item.sha256}} for item in training.files]
     run = training.run
@@ -73,7 +75,7 @@ def train_statement(training: Training, *, audit_head: str | None = None) -> dic
             "externalParameters": {
                 "model": training.model_name,
                 "job": {"path": training.job, "digest": {"sha256": hexdigest(training.job_digest)}},
-                "parameters": dict(training.parameters),
+                "parameters": {name: _lossless(value) for name, value in training.parameters.items()},
             },
             "internalParameters": _without_none({"auditHead": audit_head}),
             "resolvedDependencies": _dependencies(training),
@@ -301,6 +303,12 @@ def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _lossless(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return value if math.isfinite(value) and (isinstance(value, float) or abs(value) < 2**53) else str(value)
 
 
 def _finite(value: float | None) -> float | None:

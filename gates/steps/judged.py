@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from gates import policy as policies
 from gates.collect.store import POLICY, Store
 from gates.document import read_bytes
 from gates.errors import InvalidInput, Unavailable
-from gates.runtime import process
+from gates.steps import records
 
 if TYPE_CHECKING:
     from gates.policy import Policy
@@ -57,29 +56,21 @@ def _at_ref(context: Context, file: Path, ref: str) -> bytes:
     folder = file.parent
     if ref.startswith("-"):
         raise InvalidInput(f"--policy-ref: '{ref}' is not a git ref", hint="write e.g. origin/main")
-    top = _git(context, folder, "rev-parse", "--show-toplevel")
+    top = records.git_bytes(context, folder, "rev-parse", "--show-toplevel")
     if top is None:
         raise InvalidInput(
             "--policy-ref needs a git checkout", file=file, hint="leave it out, or pin with --policy-digest"
         )
     inside = file.resolve().relative_to(Path(top.decode().strip()).resolve()).as_posix()
-    if _git(context, folder, "cat-file", "-e", f"{ref}^{{commit}}") is None:
+    if records.git_bytes(context, folder, "cat-file", "-e", f"{ref}^{{commit}}") is None:
         short = ref.removeprefix("origin/").removeprefix("refs/heads/")
-        _git(context, folder, "fetch", "--depth=1", "origin", f"+{short}:refs/remotes/origin/{short}")
-        if _git(context, folder, "cat-file", "-e", f"{ref}^{{commit}}") is None:
+        records.git_bytes(context, folder, "fetch", "--depth=1", "origin", f"+{short}:refs/remotes/origin/{short}")
+        if records.git_bytes(context, folder, "cat-file", "-e", f"{ref}^{{commit}}") is None:
             raise Unavailable(f"git knows no commit '{ref}'", hint="fetch it, or check the name")
-    shown = _git(context, folder, "show", f"{ref}:{inside}")
+    shown = records.git_bytes(context, folder, "show", f"{ref}:{inside}")
     if shown is None:
         raise InvalidInput(f"'{ref}' holds no {inside}", hint="check --policy and --policy-ref")
     return shown
-
-
-def _git(context: Context, folder: Path, *arguments: str) -> bytes | None:
-    """The output of a git command, byte for byte; None when it failed."""
-    with tempfile.TemporaryDirectory() as temporary:
-        log = Path(temporary) / "out"
-        end = process.run(["git", *arguments], cwd=folder, env=context.env, log=log, timeout=120)
-        return log.read_bytes() if end.returncode == 0 else None
 
 
 def describe(digest: str, **more: Any) -> dict[str, Any]:

@@ -12,20 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gates.collect import store as stores
 from gates.collect.gather import Gathering, Scorer, Subject, group_columns, needs_kind, union
 from gates.collect.predictions import Shape
 from gates.errors import InvalidInput, Unavailable
 from gates.inputs import option, output, to_text
 from gates.judge import judge
+from gates.lineage.audit import Event
 from gates.lineage.digest import file_digest, model_digest
+from gates.lineage.record import Gating
+from gates.lineage.statement import gate_statement
 from gates.runtime.environments import find_user_python
-from gates.steps import judged, state
+from gates.steps import judged, records, state
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from gates.backends import ModelVersion
     from gates.checks.spec import Need
@@ -67,84 +72,112 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     model = _model(inputs, context)
     out.model_digest = digest = model_digest(model) if model else ""
     data_digest = file_digest(inputs.data) if inputs.data and inputs.data.is_file() else ""
+    champion = _champion(inputs, context, policy, digest)
     evidence_store = stores.Store(context.report_dir)
     with tempfile.TemporaryDirectory(prefix="gates-") as work:
         gathering = Gathering(
             evidence_store, _shape(context, needs), inputs.data, data_digest, _scorer(inputs, context), Path(work)
         )
-        champion = _gather(inputs, context, policy, needs, gathering, model, digest)
+        _gather(inputs, context, needs, gathering, Subject(model, digest, inputs.predictions), champion)
     judged.keep_policy(evidence_store, raw)
     evidence = stores.load(evidence_store.folder, evidence_store.items)
     report = judge(
         policy, inputs.stage, evidence, step=context.step, today=context.now().date(),
-        model=judged.describe(digest), champion=champion,
+        model=judged.describe(digest),
+        champion=judged.describe(champion.digest, version=champion.version) if champion else None,
         data={"digest": data_digest, "rows": evidence.candidate.n if evidence.candidate else evidence.metrics_n or 0},
     )  # fmt: skip
-    return finish(report, context, out, policy)
-
-
-def finish(report: GateReport, context: Context, out: Outputs, policy: Policy) -> Ended:
-    """Fill the outputs of a judged report and write it."""
     out.verdict, out.decision = report.verdict.value, report.decision
     out.failed_checks = to_text(report.failed_checks)
     end = ended(report)
     shown = {"message": end.message, **values_of(out, "failed_checks")}
     context.write_report(report, out, shown, policy_file=policy.file)
+    _record(context, report, out.report_digest, policy)
     state.remember(context, "validate-gate", report=out.report_path)
     return end
+
+
+def _record(context: Context, report: GateReport, report_digest: str, policy: Policy) -> None:
+    """The gate statement, beside the train statement that it follows; and the event."""
+    digest = report.model["digest"]
+    statement = ""
+    if digest and (folder := records.lineage_of(context, digest)).path.is_dir():
+        gating = Gating(
+            result=report.to_json(), report_digest=report_digest, run=records.run_of(context),
+            expires=policy.settings.expires or "", waivers=tuple(msgspec.to_builtins(policy.settings.waivers)),
+        )  # fmt: skip
+        sealed = gate_statement(
+            gating, model_digest=digest, time=records.now(context), inputs=[folder.statements()[0].digest],
+            audit_head=records.audit(context).head(),
+        )  # fmt: skip
+        statement = records.seal(context, folder, sealed).digest
+    records.note(
+        context,
+        Event(
+            kind="gated", at=records.now(context), model_name=context.project.settings.model, model=digest,
+            policy=policy.digest, verdict=report.verdict.value, decision=report.decision, report=report_digest,
+            data=tuple(filter(None, [report.data["digest"]])), statement=statement,
+            actor=context.platform.run().get("actor", ""),
+        ),
+    )  # fmt: skip
 
 
 def _gather(
     inputs: Inputs,
     context: Context,
-    policy: Policy,
     needs: Sequence[Need],
     gathering: Gathering,
-    model: Path | None,
-    digest: str,
-) -> Mapping[str, str] | None:
-    """Fill the evidence store; returns what the report says of the champion."""
+    candidate: Subject,
+    champion: ModelVersion | None,
+) -> None:
+    """Fill the evidence store with what the checks need."""
     if inputs.metrics:
         gathering.reported(inputs.metrics)
-    if needs_kind(needs, "metric") and model:
-        size = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
-        gathering.metrics.setdefault("artifact_megabytes", size / 1e6)
+    if needs_kind(needs, "metric") and candidate.model:
+        size = sum(file.stat().st_size for file in candidate.model.rglob("*") if file.is_file())
+        gathering.metrics["artifact_megabytes"] = size / 1e6
     wanted = needs_kind(needs, "predictions", "champion_predictions", "samples")
     if wanted and (inputs.predictions or not inputs.metrics):
         if inputs.predictions is None:
             context.need(inputs.data, "evaluate.data")
-            if model is None:
+            if candidate.model is None:
                 raise InvalidInput("nothing says which model to judge", hint="give --model, or run `gates train` first")
-        gathering.candidate(Subject(model, digest, inputs.predictions), needs)
-    champion = _champion(inputs, context, policy, needs, gathering, digest)
+        gathering.candidate(candidate, needs)
+    if needs_kind(needs, "champion_predictions"):
+        _gather_champion(inputs, context, gathering, candidate, champion)
     gathering.finish()
-    return champion
 
 
-def _champion(
-    inputs: Inputs, context: Context, policy: Policy, needs: Sequence[Need], gathering: Gathering, digest: str
-) -> Mapping[str, str] | None:
-    if not needs_kind(needs, "champion_predictions"):
-        return None
+def _gather_champion(
+    inputs: Inputs, context: Context, gathering: Gathering, candidate: Subject, champion: ModelVersion | None
+) -> None:
     if inputs.champion_predictions:
         gathering.champion(Subject(predictions=inputs.champion_predictions))
-        return judged.describe(file_digest(inputs.champion_predictions), source="predictions")
-    version = find_champion(context, policy, inputs.champion)
-    if version is None:
+    elif champion is None:
         gathering.champion_absent = True
-        return None
-    if version.digest == digest:
+    elif champion.digest == candidate.digest:
         raise Unavailable(
-            f"the candidate is the champion itself ({version.name} version {version.version}, {digest})",
+            f"the candidate is the champion itself ({champion.name} version {champion.version}, {champion.digest})",
             hint="a model compared with itself always looks fine; train a new one, or name another champion",
         )
-    if inputs.metrics and not inputs.predictions:
-        return judged.describe(version.digest, version=version.version)
-    folder = context.backend.fetch(version, gathering.work / "champion")
-    if model_digest(folder) != version.digest:
-        raise Unavailable(f"the registry's bytes of {version.uri} are not those registered ({version.digest})")
-    gathering.champion(Subject(folder, version.digest))
-    return judged.describe(version.digest, version=version.version)
+    elif inputs.predictions or not inputs.metrics:
+        folder = context.backend.fetch(champion, gathering.work / "champion")
+        if model_digest(folder) != champion.digest:
+            raise Unavailable(f"the registry's bytes of {champion.uri} are not those registered ({champion.digest})")
+        gathering.champion(Subject(folder, champion.digest))
+
+
+def _champion(inputs: Inputs, context: Context, policy: Policy, digest: str) -> ModelVersion | None:
+    """The live champion, which the report is bound to; not looked up where no model is judged."""
+    if not digest and not inputs.champion and not _compares(policy, inputs.stage):
+        return None
+    if not digest and inputs.champion_predictions:
+        return None
+    return find_champion(context, policy, inputs.champion)
+
+
+def _compares(policy: Policy, stage: str) -> bool:
+    return needs_kind(union(policy.stages[stage].checks), "champion_predictions")
 
 
 def find_champion(context: Context, policy: Policy, name: str = "") -> ModelVersion | None:

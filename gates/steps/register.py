@@ -1,0 +1,182 @@
+"""Register the model that the gate allowed, and no other.
+
+Verifies that the gate's report says allow for these very bytes, under this policy, against the champion that is live
+now; then registers the model with its lineage, tags and alias. Registering the same bytes again changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gates import canonical
+from gates.collect import store as stores
+from gates.document import load_json
+from gates.errors import InvalidInput
+from gates.inputs import option, output
+from gates.judge import judge
+from gates.lineage.audit import Event
+from gates.lineage.digest import model_digest
+from gates.lineage.folder import pointers
+from gates.lineage.record import Gating
+from gates.lineage.statement import gate_statement
+from gates.lineage.verify import verify_for_register
+from gates.steps import judged, records, state
+from gates.steps.execute import values_of
+from gates.steps.step import Common, CommonOutputs, Context, Ended, done, ended
+from gates.steps.validate_gate import find_champion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gates.policy import Policy
+
+SUMMARY = "Register the model that the gate allowed, and no other."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(Common):
+    model: str = option("The model folder. Default: what `train` made last.")
+    report: Path | None = option("The gate's report.json. Default: that of the last `validate-gate`.", kind="path")
+    name: str = option("The registered model's name.", config="model")
+    alias: str = option("The alias that names the new version.", default="candidate")
+    allow_ungated: str = option(
+        "A REASON lets a model through without a gate's decision; it goes into lineage, audit log, tags and reports."
+    )
+
+
+@dataclass(kw_only=True)
+class Outputs(CommonOutputs):
+    model_name: str = output("The registered model's name.")
+    model_version: str = output("The version, an integer.")
+    model_uri: str = output("The version's URI in the registry.")
+    registered: str = output("true when a new version was made, false when these bytes were registered before.")
+
+
+def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
+    """Verify, judge the stage 'register' when there is one, register."""
+    folder = model_folder(inputs.model, context)
+    digest = model_digest(folder)
+    report = None if inputs.allow_ungated else _report(inputs, context)
+    policy = _policy(context, report)
+    champion = find_champion(context, policy)
+    live = champion.digest if champion else None
+    lineage = records.lineage_of(context, digest)
+    if live == digest:  # registered and promoted before: the champion of its gate is the one before it
+        live = gated_champion(lineage)
+    verify_for_register(
+        folder, lineage, report=report, policy_digest=policy.digest, live_champion=live,
+        now=context.now().timestamp(), audit=records.audit(context), ungated=inputs.allow_ungated,
+    ).require()  # fmt: skip
+    judged_report = _judge(context, policy, folder, digest)
+    end = ended(judged_report) if judged_report.checks else Ended()
+    if end.exit_code == 0:
+        end = _register(inputs, context, out, folder, digest, policy)
+    names = ("model_name", "model_version", "model_uri", "registered")
+    shown = {**values_of(out, *names), "ungated": inputs.allow_ungated}
+    context.write_report(judged_report, out, shown, policy_file=policy.file)
+    return end
+
+
+def model_folder(given: str, context: Context) -> Path:
+    """The model folder as named, or what `train` made last."""
+    found = given or state.recall(context, "train").get("model", "")
+    if not found:
+        raise InvalidInput("nothing says which model", hint="give --model, or run `gates train` first")
+    path = context.cwd / found
+    if not (path / "MLmodel").is_file():
+        raise InvalidInput(f"no MLflow model at {path}", hint="name the folder that holds the file MLmodel")
+    return path
+
+
+def gated_champion(lineage: Any) -> str | None:
+    """The champion that the model's last gate compared it with."""
+    gates = [statement for statement in lineage.statements() if statement.kind == "gate"]
+    champion = gates[-1].predicate.get("champion") if gates else None
+    return str(champion["digest"]) if champion else None
+
+
+def _report(inputs: Inputs, context: Context) -> dict[str, Any]:
+    path = inputs.report or state.recall(context, "validate-gate").get("report")
+    if not path:
+        raise InvalidInput("no gate report is named", hint="run `gates validate-gate` first, or give --report")
+    report = load_json(context.cwd / path, "the gate report")
+    if not isinstance(report, dict):
+        raise InvalidInput("not a gate report", file=str(path), hint="give the report.json of validate-gate")
+    return report
+
+
+def _policy(context: Context, report: dict[str, Any] | None) -> Policy:
+    """The policy that must have judged: the project's, at the ref that the report names when it names one."""
+    try:
+        source = str(report["result"]["policy"]["source"]) if report else "file"
+    except (KeyError, TypeError):
+        source = "file"
+    ref = source.removeprefix("ref:") if source.startswith("ref:") else ""
+    return judged.load_policy(context, context.project.get("policy"), ref=ref)[0]
+
+
+def _judge(context: Context, policy: Policy, folder: Path, digest: str) -> Any:
+    if "register" not in policy.stages:
+        return done(context, stage="register", policy=policy, model=digest)
+    store = stores.Store(context.report_dir)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    store.add_manifest(stores.Manifest(metrics={"artifact_megabytes": size / 1e6}))
+    evidence = stores.load(store.folder, store.items)
+    return judge(
+        policy, "register", evidence, step=context.step, today=context.now().date(), model=judged.describe(digest)
+    )
+
+
+def _register(inputs: Inputs, context: Context, out: Outputs, folder: Path, digest: str, policy: Policy) -> Ended:
+    lineage = records.lineage_of(context, digest)
+    name = inputs.name or context.project.settings.model
+    if inputs.allow_ungated:
+        _record_override(inputs, context, digest, policy)
+    tags = pointers(lineage.statements(), audit_head=records.audit(context).head())
+    run_id = state.recall(context, "train").get("run_id", "") if _is_last(context, digest) else ""
+    version, new = context.backend.register(name, folder, digest=digest, run_id=run_id, tags=tags, lineage=lineage.path)
+    out.model_name, out.model_version, out.model_uri = version.name, version.version, version.uri
+    out.registered = "true" if new else "false"
+    if inputs.alias:
+        current = context.backend.find(name, alias=inputs.alias)
+        context.backend.move_alias(
+            name, inputs.alias, expected=current.version if current else None, new=version.version
+        )
+    if new or inputs.allow_ungated:
+        records.note(
+            context,
+            Event(
+                kind="registered", at=records.now(context), model_name=name, model=digest, version=version.version,
+                policy=policy.digest, ungated=inputs.allow_ungated, actor=context.platform.run().get("actor", ""),
+            ),
+        )  # fmt: skip
+    state.remember(context, "register", name=name, version=version.version, digest=digest)
+    was = "registered" if new else "was registered before as"
+    return Ended(message=f"{was} {name} version {version.version} ({digest})")
+
+
+def _record_override(inputs: Inputs, context: Context, digest: str, policy: Policy) -> None:
+    """A gate statement that says there was no decision, and why; nothing takes it for one."""
+    result = done(context, stage="validate", policy=policy, model=digest).to_json()
+    gating = Gating(
+        result=result, report_digest=canonical.digest(result), run=records.run_of(context), ungated=inputs.allow_ungated
+    )
+    lineage = records.lineage_of(context, digest)
+    statement = gate_statement(
+        gating, model_digest=digest, time=records.now(context), inputs=[lineage.statements()[0].digest],
+        audit_head=records.audit(context).head(),
+    )  # fmt: skip
+    sealed = records.seal(context, lineage, statement)
+    records.note(
+        context,
+        Event(
+            kind="gated", at=records.now(context), model_name=context.project.settings.model, model=digest,
+            policy=policy.digest, ungated=inputs.allow_ungated, statement=sealed.digest,
+            actor=context.platform.run().get("actor", ""),
+        ),
+    )  # fmt: skip
+
+
+def _is_last(context: Context, digest: str) -> bool:
+    return state.recall(context, "train").get("digest") == digest

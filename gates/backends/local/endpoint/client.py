@@ -37,12 +37,13 @@ START_SECONDS = 30.0
 @dataclass(frozen=True)
 class LocalEndpoint:
     """One endpoint of this machine. `env`: what model servers inherit; `python`: the base of their environments;
-    `cache`: where these environments are kept, shared by all endpoints."""
+    `cache`: where these environments are kept, shared by all endpoints; `score`: how MLflow models are asked."""
 
     place: Layout
     env: Mapping[str, str]
     python: Path
     cache: Path
+    score: str = "auto"
 
     @property
     def name(self) -> str:
@@ -71,7 +72,7 @@ class LocalEndpoint:
         self._call("create_endpoint", tags=dict(body.get("tags") or {}), epoch=epoch)
 
     def create(self, spec: DeploymentSpec, *, epoch: int) -> None:
-        self._call("create", spec=asdict(spec), epoch=epoch)
+        self._call("create", spec={**asdict(spec), "score": self.score}, epoch=epoch)
 
     def write(
         self, *, traffic: Mapping[str, int], mirror: Mapping[str, int], tags: Mapping[str, str], epoch: int
@@ -120,10 +121,10 @@ class LocalEndpoint:
         self._call("release", owner=lease.owner, epoch=lease.epoch)
 
     def _call(self, do: str, **arguments: Any) -> Any:
-        running = self._ensure_running()
-        return control.call(running.control, do, arguments)
+        return control.call(self.start().control, do, arguments)
 
-    def _ensure_running(self) -> layout.Running:
+    def start(self) -> layout.Running:
+        """The supervisor that runs, started if none did."""
         running = answering(self.place)
         if running is not None:
             return running
@@ -177,21 +178,37 @@ def _hand_over(process: subprocess.Popen[bytes], options: bytes) -> None:
         process.stdin.close()
 
 
-def ensure(
-    state_dir: Path, name: str, *, env: Mapping[str, str], python: Path, cache: Path | None = None
-) -> LocalEndpoint:
-    """The endpoint `name` under `state_dir`, with its supervisor running. Two at once do no harm."""
-    endpoint = connect(state_dir, name, env=env, python=python, cache=cache)
-    endpoint._ensure_running()  # noqa: SLF001  # ours; callers of the class need not know
-    return endpoint
-
-
 def connect(
-    state_dir: Path, name: str, *, env: Mapping[str, str], python: Path, cache: Path | None = None
+    state_dir: Path,
+    name: str,
+    *,
+    env: Mapping[str, str],
+    python: Path,
+    cache: Path | None = None,
+    score: str = "auto",
 ) -> LocalEndpoint:
-    """The endpoint `name`; its supervisor starts when it is needed. `cache` default: <state-dir>/environments."""
+    """The endpoint `name` under `state_dir`; its supervisor starts when it is needed.
+
+    env: the command's environment, of which model servers see what is no secret; python: the base of their
+    environments; cache: where those are kept (default `<state-dir>/environments`); score: how MLflow models are asked.
+    """
     place = layout.locate(state_dir, name)
-    return LocalEndpoint(place, dict(env), python, cache or state_dir.resolve() / "environments")
+    return LocalEndpoint(place, dict(env), python, cache or state_dir.resolve() / "environments", score)
+
+
+def ensure(
+    state_dir: Path,
+    name: str,
+    *,
+    env: Mapping[str, str],
+    python: Path,
+    cache: Path | None = None,
+    score: str = "auto",
+) -> LocalEndpoint:
+    """As `connect`, with the supervisor running. Two at once do no harm."""
+    endpoint = connect(state_dir, name, env=env, python=python, cache=cache, score=score)
+    endpoint.start()
+    return endpoint
 
 
 def stop(state_dir: Path, name: str, *, seconds: float = 30.0) -> bool:

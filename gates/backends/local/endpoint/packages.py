@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gates.errors import InvalidInput
+from gates.runtime.scoring import model_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,15 +20,17 @@ SERVER = ("azureml-inference-server-http>=1.4,<2", "gunicorn>=22")
 
 def requirements(body: Mapping[str, Any], model: Path) -> tuple[str, ...]:
     """Lines of a requirements file: of the deployment's conda file where it has one, else of the model."""
-    conda = (body.get("environment") or {}).get("conda_file")
-    own = from_conda(conda) if conda else _of_model(model)
-    return (*own, *SERVER)
+    environment = body.get("environment")
+    conda = environment.get("conda_file") if isinstance(environment, dict) else None
+    if conda:
+        return (*from_conda(conda), *SERVER)
+    return (*(model_requirements(model) if (model / "MLmodel").is_file() else ()), *SERVER)
 
 
 def from_conda(conda: Mapping[str, Any]) -> tuple[str, ...]:
     """The requirements that a conda file names: its pip list, and its conda packages by the same name.
 
-    `python` and `pip` are left out. InvalidInput for what has no equivalent there (a channel, a build string).
+    `python` and `pip` are left out. InvalidInput for what pip has no word for (a channel, a build string, a file).
     """
     lines: list[str] = []
     for item in conda.get("dependencies") or []:
@@ -46,12 +49,7 @@ def from_conda(conda: Mapping[str, Any]) -> tuple[str, ...]:
         if relation == "=":
             relation, version = "==", version if version.endswith("*") else f"{version}.*"
         lines.append(f"{name}{relation or ''}{version or ''}")
+    for line in lines:
+        if line.startswith("-"):
+            raise InvalidInput(f"pip option '{line}' in a conda file is not read", hint="list the packages themselves")
     return tuple(lines)
-
-
-def _of_model(model: Path) -> tuple[str, ...]:
-    file = model / "requirements.txt"
-    if not file.is_file():
-        return ()
-    lines = (line.strip() for line in file.read_text("utf-8").splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))

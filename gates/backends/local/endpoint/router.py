@@ -2,10 +2,11 @@
 
 `POST /score` with `Authorization: Bearer KEY`; the header `azureml-model-deployment` pins a deployment, and every
 answer carries it with the one that served. Weights are one value that is replaced between requests. Mirrored copies are sent
-after the live request was chosen, their answers recorded and dropped. What clients see is Azure's: 401, 404 (nobody to
-serve), 408 (request_timeout_ms), 424 (the model answered something else than 200; its own status is in
-`ms-azureml-model-error-statuscode`), 502 and 503 (the model server is dead). Events hold the model's own status, 504
-for no answer in time, 502 and 503 as they are. No request is sent twice.
+after the live request was chosen, their answers recorded and dropped. No request is sent twice.
+
+What clients see is Azure's: 401, 404 (nobody to serve), 408 (longer than request_timeout_ms), 424 (the model answered
+something else than 200; its own status is in `ms-azureml-model-error-statuscode`); and 502 and 503 where the model
+server is dead. Events hold the model's own status, 504 for no answer in time, 502 and 503 as they are.
 """
 
 from __future__ import annotations
@@ -77,6 +78,15 @@ class Router:
         self.mirror = Deck({})
         self._mirrors: set[asyncio.Task[None]] = set()
         self._runner: web.ServerRunner | None = None
+
+    def attach(self, server: Server) -> Target:
+        """Make a deployment known; it gets requests by header, and by weight once it has one."""
+        self.targets[server.spec.name] = target = Target(server)
+        return target
+
+    def weigh(self, traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
+        """Put new weights in force: every request that comes after this goes by them."""
+        self.live, self.mirror = Deck(traffic), Deck(mirror)
 
     async def start(self, port: int) -> int:
         """Listen on loopback, on `port` when it is free, else on one that the system chooses; which."""
@@ -184,7 +194,7 @@ async def _ask(target: Target, body: bytes, headers: dict[str, str]) -> Reply:
     except asyncio.TimeoutError:
         return _failed(504, 408, f"the model did not answer within {server.timeout:g} s")
     except (aiohttp.ClientError, OSError) as error:
-        return _failed(502, 502, f"the model server is gone: {type(error).__name__}")
+        return _failed(502, 502, f"the model server is gone: {type(error).__name__}: {error}")
     if answer.status == 200:
         return Reply(200, 200, content, kept)
     kept["ms-azureml-model-error-statuscode"] = str(answer.status)

@@ -25,13 +25,15 @@ _TAG_LIMIT = 256
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A deployment as it was asked for. `body`: the user's deployment YAML with absolute paths."""
+    """A deployment as it was asked for. `body`: the user's deployment YAML with absolute paths; `score`: how an MLflow
+    model is asked (auto, predict, predict_proba)."""
 
     name: str
     spec_digest: str
     model: str
     model_digest: str
     body: dict[str, Any] = {}
+    score: str = "auto"
 
 
 class LeaseRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

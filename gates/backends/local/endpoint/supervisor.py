@@ -1,7 +1,8 @@
 """The one process of an endpoint: it holds the router, the state and the model servers.
 
-Started by client.py in a session of its own; the folder's lock is held while it lives, so two never serve one endpoint. Every mutation is one step: rule, saved to disk, in force,
-answered. Model servers hang on it through the guard and die with it; started again, it starts them again.
+Started by client.py in a session of its own; the folder's lock is held while it lives, so two never serve one endpoint.
+Every mutation is one step: rule, saved to disk, in force, answered. Model servers hang on it through the guard and die
+with it; started again, it starts them again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gates.backends.local.endpoint import control, layout, servers, state
-from gates.backends.local.endpoint.router import Router, Target
-from gates.backends.local.endpoint.shares import Deck
+from gates.backends.local.endpoint.router import Router
 from gates.backends.local.endpoint.telemetry import Telemetry
 from gates.errors import Conflict, InvalidInput
 
@@ -61,7 +61,7 @@ class Supervisor:
             loop.add_signal_handler(number, self.stopping.set)
         for spec in self.state.deployments.values():
             self._begin(spec)
-        self._weigh()
+        self.router.weigh(self.state.traffic, self.state.mirror)
         port = await self.router.start(self.state.port)
         await self._commit(msgspec.structs.replace(self.state, port=port))
         running = layout.Running(os.getpid(), self.url, str(self._run))
@@ -101,7 +101,7 @@ class Supervisor:
         elif do == "write":
             ready = frozenset(name for name, server in self.servers.items() if server.state == "ready")
             await self._commit(state.write(now, **given, ready=ready))
-            self._weigh()
+            self.router.weigh(self.state.traffic, self.state.mirror)
         elif do == "delete":
             await self._commit(state.delete(now, given["name"], epoch=given["epoch"]))
             self._leave(given["name"])
@@ -124,11 +124,8 @@ class Supervisor:
     def _begin(self, spec: state.Spec) -> None:
         server = servers.Server(spec, self.place.deployment(spec.name), self._run / f"d-{spec.name}")
         self.servers[spec.name] = server
-        self.router.targets[spec.name] = Target(server)
+        self.router.attach(server)
         server.task = asyncio.create_task(servers.run(server, self.means))
-
-    def _weigh(self) -> None:
-        self.router.live, self.router.mirror = Deck(self.state.traffic), Deck(self.state.mirror)
 
     def _is_leaving(self, name: str) -> bool:
         return name in self.servers and self.servers[name].state == "deleting"
@@ -168,7 +165,7 @@ class Supervisor:
 
     def _logs(self, name: str) -> str:
         server = self.servers.get(name)
-        return "" if server is None else server.tail()
+        return "" if server is None else servers.tail(server.log)
 
     def _stop(self) -> None:
         self.stopping.set()
@@ -198,7 +195,7 @@ def _take(lock: int, seconds: float = 1.0) -> bool:
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BlockingIOError:  # noqa: PERF203  # a few rounds
             if time.monotonic() > until:
                 return False
             time.sleep(0.01)

@@ -64,7 +64,8 @@ class Retrain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     on_drift: Annotated[bool, Meta(description="When the stage fails.")] = True
     on_performance_drop: Annotated[
-        float | None, Meta(gt=0, description="When the metric fell by more than this against the baseline.")
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="When the metric fell by more than this against the baseline."),
     ] = None
     on_age: Annotated[str | None, Meta(description="When the model is older than this: 30d.")] = None
 

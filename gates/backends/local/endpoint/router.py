@@ -1,8 +1,8 @@
 """The router: Azure's contract for a managed online endpoint, on loopback.
 
 `POST /score` with `Authorization: Bearer KEY`; the header `azureml-model-deployment` pins a deployment, and every
-answer carries it with the one that served. Weights are one value that is replaced between requests. Mirrored copies are sent
-after the live request was chosen, their answers recorded and dropped. No request is sent twice.
+answer carries it with the one that served. Weights are one value that is replaced between requests. Mirrored copies are
+sent after the live request was chosen, their answers recorded and dropped. No request is sent twice.
 
 What clients see is Azure's: 401, 404 (nobody to serve), 408 (longer than request_timeout_ms), 424 (the model answered
 something else than 200; its own status is in `ms-azureml-model-error-statuscode`); and 502 and 503 where the model

@@ -30,7 +30,7 @@ LOG_LIMIT = 32 * 1024 * 1024
 _POLL = 0.1
 
 _GUNICORN = """\
-import os, signal
+import os
 bind = {bind!r}
 workers = {workers}
 worker_class = "gthread"
@@ -44,7 +44,7 @@ control_socket_disable = True
 
 def child_exit(server, worker):
     server.log.error("worker %s ended; the model server ends too", worker.pid)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(1)
 """
 
 _PASSED = (
@@ -232,6 +232,7 @@ def why(log: Path) -> str:
     """The line of a log that says why a server ended: the last exception, else the last line."""
     lines = [line.strip() for line in tail(log, 200).splitlines() if line.strip()]
     telling = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "Failure"))]
+    telling = [line for line in telling if not line.startswith("azureml_inference_server_http.")]  # the wrapping one
     return (telling or lines or ["it said nothing"])[-1][:300]
 
 

@@ -1,0 +1,284 @@
+"""The statistics of one column from what was read of it: two samples, a sketch and batches, two tables of counts.
+
+Rules: every figure is either computed or None, and then `reason` says why. PSI and Jensen–Shannon use the bins that
+the reference froze. Categories rarer than 0.1 % of the reference share one cell of PSI, all new ones another;
+chi-square takes every category.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gates.drift import text
+from gates.drift.column import comparable
+from gates.drift.found import Histogram
+from gates.drift.sketch import Cells, Sketch, cells, gaps, moments, recast
+from gates.stats.chi2 import contingency
+from gates.stats.distances import compare, jensen_shannon
+from gates.stats.ks import p_value
+from gates.stats.psi import BINS, Edges, bin_counts, psi, quantile_edges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from gates.drift.column import Numbers
+    from gates.drift.found import ColumnDrift
+
+RARE = 0.001
+SHOWN = 20
+PLOT_BINS = 20
+_DAY = 86_400e6
+_FLAT = "the reference does not vary, so there is no scale to divide by"
+_INFINITE = "a value is infinite, so there is no Wasserstein distance"
+
+
+def samples(base: ColumnDrift, x: NDArray[Any], y: NDArray[Any]) -> ColumnDrift:
+    """Exact: reference x (n,) and current y (m,), each sorted, without NaN."""
+    empty = _empty(base)
+    if empty:
+        return replace(base, reason=empty)
+    x, y = comparable(x, y, base.name)
+    n, m = len(x), len(y)
+    found = compare(x, y)
+    edges = _edges(x)
+    ref, cur = bin_counts(x, edges), bin_counts(y, edges)
+    finite, s1, s2 = moments(x)
+    known = Sketch(n, finite, s1, s2, x[:0], *[np.zeros(0, dtype=np.int64)] * 4)
+    out = _shape(base, known.deviation, found.w1, 0.0)
+    out = _binned(out, ref, cur)
+    plot = _plot(x, y)
+    return replace(
+        out,
+        ks=found.ks,
+        p=p_value(found.ks, n, m),
+        range_ref=_range(base, x[0], x[-1]),
+        range_cur=_range(base, y[0], y[-1]),
+        histogram=plot,
+    )
+
+
+def _edges(x: NDArray[Any]) -> Edges:
+    """Quantile bins of a sorted sample: only values at the decile ranks can be boundaries or atoms."""
+    n = len(x)
+    ranks = np.unique(np.ceil(np.arange(1, BINS + 1) * (n / BINS)).astype(np.int64) - 1)
+    values = np.unique(x[np.minimum(ranks, n - 1)])
+    return quantile_edges(values, np.searchsorted(x, values, "right"), np.searchsorted(x, values, "left"), n)
+
+
+def _empty(base: ColumnDrift) -> str:
+    sides = [side for side, n in (("reference", base.n_ref), ("current data", base.n_cur)) if n == 0]
+    return f"no value in the {' nor the '.join(sides)}" if sides else ""
+
+
+def _shape(base: ColumnDrift, deviation: float | None, w1: float | None, bound: float) -> ColumnDrift:
+    """Wasserstein in the column's unit, and in standard deviations of the reference."""
+    unit = _DAY if base.kind == "date" else 1.0
+    if w1 is None:
+        return replace(base, reason=_INFINITE)
+    scaled = w1 / deviation if deviation else None
+    reason = base.reason if deviation else _FLAT
+    return replace(base, w1=w1 / unit, w1_bound=bound / unit, w1_scaled=scaled, reason=reason)
+
+
+def _binned(base: ColumnDrift, ref: NDArray[np.int64], cur: NDArray[np.int64]) -> ColumnDrift:
+    found = psi(ref, cur)
+    return replace(base, psi=found.corrected, psi_raw=found.raw, js=jensen_shannon(ref, cur))
+
+
+def _range(base: ColumnDrift, low: Any, high: Any) -> tuple[float, float]:
+    """In the column's unit; dates in seconds since the epoch."""
+    unit = 1e6 if base.kind == "date" else 1.0
+    return float(low) / unit, float(high) / unit
+
+
+def sketched(base: ColumnDrift, held: Sketch, batches: Iterable[Numbers]) -> ColumnDrift:
+    """A reference known at its points; the current data in batches. Every figure has its bound."""
+    counted: list[Cells] = []
+    n = missing = 0
+    low = high = None
+    for batch in batches:
+        n += len(batch.values)
+        missing += batch.nulls + batch.nans
+        if held.n == 0 or not len(batch.values):
+            continue
+        points, values = comparable(held.points, batch.values, base.name)
+        if points.dtype != held.points.dtype:
+            held = recast(held, points.dtype)
+        low = values[0] if low is None else min(low, values[0])
+        high = values[-1] if high is None else max(high, values[-1])
+        counted.append(cells(values, held.points))
+    base = replace(base, n_cur=n, nulls_cur=missing)
+    empty = _empty(base)
+    if empty or not counted:
+        return replace(base, reason=empty)
+    total = reduce(add, counted)
+    ks = ks_bracket(held, total)
+    w1 = None if total.infinite else w1_bracket(held, total)
+    out = _shape(base, held.deviation, None if w1 is None else w1.value, 0.0 if w1 is None else w1.bound)
+    out = _binned(out, *_frozen_bins(held, total))
+    return replace(
+        out,
+        ks=ks.value,
+        ks_bound=ks.bound,
+        p=p_value(ks.value, held.n, total.n),
+        range_ref=_range(base, held.points[0], held.points[-1]),
+        range_cur=_range(base, low, high),
+        histogram=_plot_points(held, total),
+        method="profile",
+    )
+
+
+class Bracket(NamedTuple):
+    """The exact figure lies within value ± bound."""
+
+    value: float
+    bound: float
+
+
+def ks_bracket(held: Sketch, cur: Cells) -> Bracket:
+    """KS D from bounds on the reference's counts. For one part, bound ≤ 1/10,000: the most a cell can hide."""
+    n, m = held.n, cur.n
+    at, before = cur.at_most / m, cur.below / m
+    guess = np.maximum(
+        np.abs((held.lo + held.at) / (2 * n) - at), np.abs((held.below + held.before) / (2 * n) - before)
+    )
+    value = float(guess.max())
+    closing = np.append(before[1:], 1.0)
+    most = max(
+        float((held.up / n - at).max()),
+        float((closing - held.lo / n).max()),
+        float((held.at / n - at).max()),
+        float((before - held.below / n).max()),
+        float(before[0]),
+    )
+    least = max(
+        0.0,
+        float((held.lo / n - at).max()),
+        float((at - held.at / n).max()),
+        float((held.below / n - before).max()),
+        float((before - held.before / n).max()),
+    )
+    return Bracket(value, max(most - value, value - least, 0.0))
+
+
+def w1_bracket(held: Sketch, cur: Cells) -> Bracket:
+    """∫ |F − G|: in each cell F is taken halfway between its bounds, and G's integral is exact."""
+    n, m = held.n, cur.n
+    width = gaps(held.points)
+    lo, up = held.lo[:-1] / n, held.up[:-1] / n
+    g_from, g_to = cur.at_most[:-1] / m, cur.below[1:] / m
+    g = g_from * width + cur.inside / m
+    value = np.abs((lo + up) / 2 * width - g)
+    crossing = (up > g_from) & (g_to > lo)
+    largest = np.maximum(up - g_from, g_to - lo) * width
+    bound = np.where(crossing, np.maximum(largest - value, value), (up - lo) / 2 * width)
+    return Bracket(float(value.sum()) + (cur.left + cur.right) / m, float(bound.sum()))
+
+
+def _frozen_bins(held: Sketch, cur: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counts of both sides in the reference's quantile bins, whose boundaries are points."""
+    at_most, below = (held.lo + held.at) // 2, (held.below + held.before) // 2
+    edges = quantile_edges(held.points, at_most, below, held.n)
+    where = np.searchsorted(held.points, edges.values)
+    ref = np.where(edges.strict, below[where], at_most[where])
+    now = np.where(edges.strict, cur.below[where], cur.at_most[where])
+    return np.diff(ref, prepend=0, append=held.n), np.diff(now, prepend=0, append=cur.n)
+
+
+def _plot(x: NDArray[Any], y: NDArray[Any]) -> Histogram | None:
+    low = min(float(x[len(x) // 100]), float(y[len(y) // 100]))
+    high = max(float(x[-1 - len(x) // 100]), float(y[-1 - len(y) // 100]))
+    edges = _plot_edges(low, high)
+    if edges is None:
+        return None
+    ref, cur = _below(x, edges), _below(y, edges)
+    return _histogram(ref / len(x), cur / len(y), edges)
+
+
+def _below(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows in each bin of the plot. For whole numbers ≤ an edge is ≤ its floor, so the column stays as it is."""
+    inner = edges[1:-1] if values.dtype.kind == "f" else np.clip(np.floor(edges[1:-1]), -(2.0**62), 2.0**62)
+    ranks = np.searchsorted(values, inner.astype(values.dtype), side="right")
+    return np.diff(ranks, prepend=0, append=len(values)).astype(np.int64)
+
+
+def _plot_edges(low: float, high: float) -> NDArray[np.float64] | None:
+    if not (np.isfinite(low) and np.isfinite(high) and np.isfinite(high - low)):
+        return None
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, PLOT_BINS + 1)
+
+
+def _plot_points(held: Sketch, cur: Cells) -> Histogram | None:
+    at = held.points.astype(np.float64)
+    f, g = (held.lo + held.at) / 2 / held.n, cur.at_most / cur.n
+    spots = [np.clip(np.searchsorted(side, [0.01, 0.99]), 0, len(at) - 1) for side in (f, g)]
+    edges = _plot_edges(float(min(at[s[0]] for s in spots)), float(max(at[s[1]] for s in spots)))
+    if edges is None or not np.isfinite(at).all():
+        return None
+    shares = [
+        np.diff(np.interp(edges[1:-1], at, side, left=0.0, right=1.0), prepend=0.0, append=1.0) for side in (f, g)
+    ]
+    return _histogram(shares[0], shares[1], edges)
+
+
+def _histogram(ref: NDArray[np.float64], cur: NDArray[np.float64], edges: NDArray[np.float64]) -> Histogram:
+    return Histogram(tuple(ref.tolist()), tuple(cur.tolist()), edges=tuple(edges.tolist()))
+
+
+def counts(base: ColumnDrift, ref: Mapping[str, int], cur: Mapping[str, int], other: int) -> ColumnDrift:
+    """Categories; `other`: current rows of new categories beyond the cap, taken as one more category."""
+    empty = _empty(base)
+    if empty:
+        return replace(base, reason=empty)
+    new = sorted((word for word in cur if word not in ref), key=lambda word: (-cur[word], word))
+    lost = sorted((word for word in ref if not cur.get(word)), key=lambda word: (-ref[word], word))
+    words = [*ref, *new]
+    a = np.array([ref.get(word, 0) for word in words] + [0], dtype=np.int64)
+    b = np.array([cur.get(word, 0) for word in words] + [other], dtype=np.int64)
+    tested = contingency(a, b)
+    known, common = a > 0, a >= RARE * a.sum()
+    cells_ref = np.array([*a[common], a[known & ~common].sum(), 0])
+    cells_cur = np.array([*b[common], b[known & ~common].sum(), b[~known].sum()])
+    out = _binned(base, cells_ref, cells_cur)
+    return replace(
+        out,
+        chi2=tested.statistic,
+        p=tested.p,
+        new=tuple(new[:SHOWN]),
+        lost=tuple(lost[:SHOWN]),
+        new_share=float(b[~known].sum() / b.sum()),
+        histogram=_bars(words, a, b),
+    )
+
+
+def _bars(words: list[str], a: NDArray[np.int64], b: NDArray[np.int64]) -> Histogram:
+    """The largest categories of either side, the rest as one."""
+    share_a, share_b = a / a.sum(), b / b.sum()
+    order = np.argsort(-np.maximum(share_a, share_b), kind="stable")
+    top = [int(i) for i in order[:SHOWN] if i < len(words)]
+    labels = [words[i] for i in top]
+    ref, cur = [float(share_a[i]) for i in top], [float(share_b[i]) for i in top]
+    if len(top) < len(words) or b[-1]:
+        labels.append("(other)")
+        ref.append(max(0.0, 1.0 - sum(ref)))
+        cur.append(max(0.0, 1.0 - sum(cur)))
+    return Histogram(tuple(ref), tuple(cur), labels=tuple(labels))
+
+
+def texts(base: ColumnDrift, ref: text.Words, cur: text.Words) -> ColumnDrift:
+    """Lengths in characters as a numeric column, and the share of tokens that the reference does not have."""
+    x, y = ref.all_lengths(), cur.all_lengths()
+    out = samples(replace(base, kind="text", n_ref=len(x), n_cur=len(y)), x, y)
+    unknown = text.unknown(ref, cur)
+    if unknown is None:
+        return out
+    return replace(out, oov_share=unknown.share, oov_expected=unknown.expected, oov_p=unknown.p)

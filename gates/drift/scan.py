@@ -1,0 +1,155 @@
+"""Every column of the reference beside the same column of the current data: figures, no decision.
+
+One column at a time: read, sort each side once, take all statistics from the two sorted sides. Against a profile, or
+when a pair of columns does not fit in the memory budget, the current data is counted against the profile's points,
+batch by batch; the figures then carry the bound of what the points do not know, and `method` says 'profile'.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gates.drift import compared, text
+from gates.drift import profile as profiles
+from gates.drift.column import categories, kind_of, numbers
+from gates.drift.found import ColumnDrift
+from gates.drift.missing import with_missing
+from gates.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gates.drift.found import Kind
+    from gates.drift.profile import ColumnProfile, Profile
+    from gates.drift.source import Source
+
+MEMORY = 2 * 2**30
+"""Bytes of column data held at once, all threads together."""
+_ROOM = 16
+"""Bytes a row and side: the value, and one float64 of working room."""
+_CURRENT_CAP = 100_000
+
+
+def scan(
+    reference: Profile | Source,
+    current: Source,
+    *,
+    columns: Sequence[str] | None = None,
+    memory: int = MEMORY,
+    threads: int = 1,
+    category_cap: int = profiles.CATEGORY_CAP,
+) -> tuple[ColumnDrift, ...]:
+    """One value a column, in the order of `columns`, or of the reference.
+
+    memory: bytes of column data held at once by all threads. InvalidInput for a column that a side lacks, or whose type
+    changed kind; a statistic that cannot be computed is None with a reason.
+    """
+    names = list(reference.names) if columns is None else list(columns)
+    if not names:
+        raise InvalidInput("there is no column to compare", hint="name columns that both sides have")
+    for name in names:
+        current.require(name)
+        _require(reference, name)
+    budget = max(1, memory // max(1, threads))
+
+    def one(name: str) -> ColumnDrift:
+        return _column(reference, current, name, budget, category_cap)
+
+    if threads <= 1:
+        return tuple(one(name) for name in names)
+    with ThreadPoolExecutor(threads) as pool:
+        return tuple(pool.map(one, names))
+
+
+def _require(reference: Profile | Source, name: str) -> None:
+    if not isinstance(reference, profiles.Profile):
+        reference.require(name)
+    elif name not in reference.columns:
+        raise InvalidInput(f"the reference profile has no column {name!r}", hint="record it again by training")
+
+
+def _column(reference: Profile | Source, current: Source, name: str, memory: int, cap: int) -> ColumnDrift:
+    kind = _kind(reference, current, name)
+    if kind == "unknown":
+        return _not_compared(reference, current, name)
+    if isinstance(reference, profiles.Profile):
+        held = reference.columns[name]
+        if kind in ("numeric", "date"):
+            return _against(held, current, name, kind, memory)
+        return _counted(held, current, name)
+    if kind in ("numeric", "date"):
+        if (reference.rows + current.rows) * _ROOM > memory:
+            made = profiles.build(reference, columns=[name], memory=memory // 2)
+            return _against(made.columns[name], current, name, kind, memory, streamed=True)
+        return _exact(reference, current, name, kind)
+    made = profiles.build(reference, columns=[name], category_cap=cap)
+    return replace(_counted(made.columns[name], current, name), method="exact")
+
+
+def _kind(reference: Profile | Source, current: Source, name: str) -> Kind:
+    """What both are; a column of nothing but nulls is whatever the other side is."""
+    after_type = current.types[name]
+    after = kind_of(after_type)
+    if isinstance(reference, profiles.Profile):
+        before, spelled = reference.columns[name].kind, reference.columns[name].type
+    else:
+        before, spelled = kind_of(reference.types[name]), str(reference.types[name])
+    if str(after_type) == "null":
+        return before
+    if spelled == "null":
+        return after
+    if before != after and {before, after} != {"text", "categorical"}:
+        raise InvalidInput(
+            f"column {name!r} is {after_type} now and was {spelled} in the reference",
+            hint="write it with the type it had, or train again",
+            file=current.name,
+        )
+    return before
+
+
+def _not_compared(reference: Profile | Source, current: Source, name: str) -> ColumnDrift:
+    if isinstance(reference, profiles.Profile):
+        before = reference.columns[name]
+    else:
+        before = profiles.build(reference, columns=[name]).columns[name]
+    after = profiles.build(current, columns=[name]).columns[name]
+    base = ColumnDrift(name, "unknown", before.n, after.n, before.missing, after.missing)
+    return with_missing(replace(base, reason=f"columns of type {current.types[name]} are not compared"))
+
+
+def _exact(reference: Source, current: Source, name: str, kind: Kind) -> ColumnDrift:
+    x = numbers(reference.chunks(name), reference.rows)
+    y = numbers(current.chunks(name), current.rows)
+    base = ColumnDrift(name, kind, len(x.values), len(y.values), x.nulls + x.nans, y.nulls + y.nans)
+    return with_missing(compared.samples(base, x.values, y.values))
+
+
+def _against(
+    held: ColumnProfile, current: Source, name: str, kind: Kind, memory: int, *, streamed: bool = False
+) -> ColumnDrift:
+    base = ColumnDrift(name, kind, held.n, 0, held.missing, 0, method="profile")
+    room = None if current.rows * _ROOM <= memory else memory // 4
+    batches = profiles.batches(current, name, room)
+    if held.sketch is None:  # the reference is all null, of no type
+        seen = [len(b.values) for b in batches]
+        after = replace(base, n_cur=sum(seen), nulls_cur=current.rows - sum(seen), reason="the reference has no value")
+        return with_missing(after)
+    if room is None and held.sketch.exact and held.sketch.n * _ROOM <= memory and not streamed:
+        y = next(iter(batches))
+        full = replace(base, n_cur=len(y.values), nulls_cur=y.nulls + y.nans, method="exact")
+        return with_missing(compared.samples(full, held.sketch.expand(), y.values))
+    return with_missing(compared.sketched(base, held.sketch, batches))
+
+
+def _counted(held: ColumnProfile, current: Source, name: str) -> ColumnDrift:
+    base = ColumnDrift(name, held.kind, held.n, 0, held.missing, 0)
+    if held.words is not None:
+        words, nulls = text.words(current.chunks(name))
+        return with_missing(compared.texts(replace(base, nulls_cur=nulls), held.words, words))
+    known = held.counts or {}
+    found = categories(current.chunks(name), max(_CURRENT_CAP, len(known)), known)
+    kind: Kind = kind_of(current.types[name]) if held.kind == "unknown" else held.kind
+    base = replace(base, kind=kind, n_cur=found.n, nulls_cur=found.nulls)
+    return with_missing(compared.counts(base, known, found.counts, found.other))

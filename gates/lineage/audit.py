@@ -1,8 +1,8 @@
-"""The audit log: every decision, appended to one hash-chained file, and the questions people ask of it.
+"""The audit log: every decision, appended to one hash-chained file.
 
-An event is a frozen value; only the fields that say something are written. The log answers from its own lines, without
-a registry or a network. Across runners that share no disk, each event is a file of its own, immutable and named by its
-digest, and `gather` merges them. Approvers are what the platform's API told, never a typed name.
+An event is a frozen value; only the fields that say something are written. `questions` answers from events alone,
+without a registry or a network. Across runners that share no disk, each event is a file of its own, immutable and
+named by its digest, and `gather` merges them. Approvers are what the platform's API told, never a typed name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gates.files import write_whole
 from gates.lineage.record import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
 Kind = Literal[
@@ -132,97 +132,3 @@ def _event(where: str, entry: Any) -> Event:
         raise InvalidInput(
             f"{where}: not an event of an audit log: {error}", hint="read it with the release that wrote it"
         ) from error
-
-
-def stand_behind(events: Sequence[Event], model: str) -> dict[str, Any]:
-    """Which data, code, environment, policy, approvers and verdict stand behind this model digest (None: not known)."""
-    of = [event for event in events if event.model == model]
-    made = _last(of, "trained")
-    gated = _last(of, "gated")
-    registered = _last(of, "registered")
-    approvers = sorted({name for event in of for name in event.approvers})
-    return {
-        "model": model,
-        "model_name": next((event.model_name for event in of if event.model_name), None),
-        "version": registered.version if registered else None,
-        "trained": made.at if made else None,
-        "data": list(made.data) if made else None,
-        "code": made.code if made else None,
-        "environment": made.environment if made else None,
-        "policy": gated.policy if gated else None,
-        "verdict": gated.verdict if gated else None,
-        "decision": gated.decision if gated else None,
-        "approvers": approvers,
-        "ungated": next((event.ungated for event in reversed(of) if event.ungated), None),
-    }
-
-
-def serving(events: Sequence[Event], endpoint: str = "") -> list[dict[str, Any]]:
-    """What serves now, by endpoint, and what stands behind it, as `stand_behind`."""
-    now: dict[str, Event] = {}
-    for event in events:
-        if event.endpoint and endpoint in ("", event.endpoint) and _took_traffic(event):
-            now[event.endpoint] = event
-    return [
-        {
-            "endpoint": name,
-            "since": event.at,
-            "deployment": event.deployment,
-            **stand_behind(events, event.previous if event.kind == "rolled-back" else event.model),
-        }
-        for name, event in sorted(now.items())
-    ]
-
-
-def made_from(events: Sequence[Event], data: str) -> list[dict[str, Any]]:
-    """Which models were made from the data with this digest, of its bytes or its content; oldest first."""
-    made = [event for event in events if event.kind == "trained" and data in event.data]
-    versions = {event.model: event.version for event in events if event.kind == "registered"}
-    last: dict[str, Event] = {}
-    for event in events:
-        if event.kind == "deployed" and event.outcome == "succeeded":
-            last[event.model] = event
-    return [
-        {
-            "model": event.model,
-            "model_name": event.model_name,
-            "version": versions.get(event.model),
-            "trained": event.at,
-            "code": event.code,
-            "deployed": last[event.model].at if event.model in last else None,
-        }
-        for event in made
-    ]
-
-
-def movements(
-    events: Sequence[Event], *, since: float = float("-inf"), until: float = float("inf")
-) -> list[dict[str, Any]]:
-    """Every registration, deployment and rollback with since ≤ time < until (seconds since the epoch)."""
-    kinds = ("registered", "deployed", "rolled-back")
-    keys = (
-        "at",
-        "kind",
-        "model_name",
-        "version",
-        "model",
-        "endpoint",
-        "outcome",
-        "previous",
-        "actor",
-        "reason",
-        "ungated",
-    )
-    return [
-        {key: getattr(event, key) for key in keys} | {"approvers": list(event.approvers)}
-        for event in events
-        if event.kind in kinds and since <= seconds(event.at) < until
-    ]
-
-
-def _took_traffic(event: Event) -> bool:
-    return event.kind == "rolled-back" or (event.kind == "deployed" and event.outcome == "succeeded")
-
-
-def _last(events: Sequence[Event], kind: str) -> Event | None:
-    return next((event for event in reversed(events) if event.kind == kind), None)

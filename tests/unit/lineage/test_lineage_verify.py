@@ -506,7 +506,7 @@ def test_statements_with_parts_missing_never_pass_and_never_crash(tmp_path: Path
     for index, line in enumerate(originals.splitlines()):
         predicate = json.loads(parse_envelope(line).body)["predicate"]
         for key in predicate:
-            for value in [empty for empty in EMPTY if empty != predicate[key]]:
+            for value in [nothing for nothing in EMPTY if nothing != predicate[key]]:
                 _change_statement(built, index, partial(_set, key, value), None)
                 assert not DOORS[door](built).ok, (index, key, value)
                 DOORS[door](built, audit=None)

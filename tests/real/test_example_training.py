@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -24,13 +24,20 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from gates import policy
+from gates.drift.profile import build
+from gates.drift.scan import scan
+from gates.drift.source import open_source
 from gates.evidence import Evidence, Predictions
 from gates.judge import judge
 from gates.verdict import Status, Verdict
 
+if TYPE_CHECKING:
+    from gates.drift.found import ColumnDrift
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "census-income"
 VERSIONS = ("v1", "v2", "bad")
 LABELLED = ("train", "test")
+WATCHED = tuple(yaml.safe_load((EXAMPLE / "policy.yml").read_text())["stages"]["drift"]["checks"][0]["columns"])
 PRODUCTION = ("production_same", "production_shifted")
 
 SCORE = """
@@ -131,6 +138,30 @@ def test_shuffled_labels_are_refused(trained: dict[str, Trained]) -> None:
     assert verdict is Verdict.FAIL
     failed = {id_ for id_, status in checks.items() if status is Status.FAIL}
     assert failed == {"accuracy.floor", "roc_auc.floor", "f1.floor", "roc_auc.vs_champion"}
+
+
+def drifted(batch: str) -> tuple[Verdict, dict[str, ColumnDrift]]:
+    """The drift stage's verdict on a batch, against the profile of the training data."""
+    found = scan(build(open_source(EXAMPLE / "data/train.parquet")), open_source(EXAMPLE / f"data/{batch}.parquet"),
+                 columns=WATCHED)  # fmt: skip
+    file = EXAMPLE / "policy.yml"
+    rules = policy.load(file.read_bytes(), file, today=date(2026, 1, 1))
+    report = judge(rules, "drift", Evidence(drift=found), step="drift-check", today=date(2026, 1, 1))
+    return report.verdict, {column.name: column for column in found}
+
+
+def test_people_asked_a_year_later_are_no_drift() -> None:
+    verdict, columns = drifted("production_same")
+    assert verdict is Verdict.PASS
+    assert max(column.psi or 0.0 for column in columns.values()) < 0.02
+    assert max(column.ks or 0.0 for column in columns.values()) < 0.05
+
+
+def test_people_over_sixty_are_drift() -> None:
+    verdict, columns = drifted("production_shifted")
+    assert verdict is Verdict.FAIL
+    assert (columns["age"].ks or 0.0) > 0.8
+    assert sum((c.psi or 0.0) > 0.2 or (c.ks or 0.0) > 0.1 for c in columns.values()) == 9
 
 
 def test_every_version_answers_the_sample_request(trained: dict[str, Trained]) -> None:

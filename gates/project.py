@@ -54,7 +54,9 @@ class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How traffic moves to the new deployment."""
 
-    steps: Annotated[list[int], Meta(description="Percent of traffic of each step, rising to 100.")] = [5, 25, 50, 100]
+    steps: Annotated[list[int], Meta(description="Percent of traffic of each step, rising to 100.")] = msgspec.field(
+        default_factory=lambda: [5, 25, 50, 100]
+    )
     interval: Annotated[Duration, Meta(description="How long each step is watched.")] = "60s"
     mirror: Annotated[int, Meta(ge=0, le=50, description="Percent of traffic mirrored before the first step.")] = 0
     bake: Annotated[Duration, Meta(description="How long the promoted deployment is watched.")] = "10m"
@@ -153,7 +155,7 @@ def parse_rollout(text: str, where: str) -> Rollout:
 
 
 def check_rollout(rollout: Rollout, document: Document, at: tuple[str, ...]) -> None:
-    steps = rollout.steps
+    steps = list(rollout.steps)
     if not steps or steps[-1] != 100 or sorted(set(steps)) != steps or steps[0] < 1:
         raise document.error(
             f"rollout.steps: expected rising percents that end with 100, got {steps}",

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from gates.rollout.port import Endpoint
-
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -42,6 +40,7 @@ class ModelVersion:
     digest: str
     uri: str
     run_id: str = ""
+    aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,6 +68,8 @@ class Backend(Protocol):
         """By alias, version or digest; None when there is no such model or version."""
         ...
 
+    def versions(self, name: str) -> tuple[ModelVersion, ...]: ...
+
     def register(self, name: str, model: Path, *, digest: str, run_id: str, tags: Mapping[str, str],
                  lineage: Path) -> tuple[ModelVersion, bool]:  # fmt: skip
         """Register the folder and its lineage files. The same digest again gives the same version and False."""
@@ -90,4 +91,10 @@ class Backend(Protocol):
 
     def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles: ...
 
-    def endpoint(self, files: EndpointFiles, *, score: str) -> Endpoint: ...
+    def endpoint(self, name: str, *, score: str) -> Any:
+        """Fits rollout.port.Endpoint. `score`: how the gate asked the model, so that what serves is asked likewise."""
+        ...
+
+    def journal(self, endpoint: str) -> Any:
+        """Fits rollout.journal.Store: where the rollouts of an endpoint are written down."""
+        ...

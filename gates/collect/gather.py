@@ -6,6 +6,7 @@ is left out, and the check that needs it says ERROR.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,28 @@ class Scorer:
     function: str
     say: Callable[[str], None]
 
-    def score(self, model: Path, data: Path, out: Path, *, timings: int = 0) -> scoring.Scored:
-        return scoring.score_model(
-            model, data, python=self.python, out=out, env=self.env, cache=self.cache / "environments",
+    def answers(self, model: Path, digest: str, data: Path, data_digest: str, *, timings: int = 0) -> Answers:
+        """The model's answers on the data, from the cache when these bytes answered these bytes before."""
+        key = f"{_short(digest)}-{_short(data_digest)}-{self.function}.parquet"
+        cached = self.cache / "predictions" / key
+        if not timings and cached.is_file():
+            return Answers(cached, ())
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        beside = cached.with_name(f".{os.getpid()}-{key}")
+        scored = scoring.score_model(
+            model, data, python=self.python, out=beside, env=self.env, cache=self.cache / "environments",
             function=self.function, timings=timings, say=self.say,
         )  # fmt: skip
+        beside.replace(cached)
+        return Answers(cached, scored.timings_ms)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`path`: parquet with `prediction` and `score_<label>`, a row a row of the data; timings: ms of one row."""
+
+    path: Path
+    timings: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -96,21 +114,17 @@ class Gathering:
             raise InvalidInput(
                 f"nothing to score the {who} on", hint="give evaluate.data in mlops.yml, or --data, or --predictions"
             )
-        key = (
-            f"{subject.digest.partition(':')[2][:32]}-{self.data_digest.partition(':')[2][:32]}-{self.scorer.function}"
-        )
-        cached = self.scorer.cache / "predictions" / f"{key}.parquet"
-        if timings or not cached.is_file():
-            self.scorer.say(f"scoring the {who} on {self.data.name}")
-            raw = self.work / f"{who}.parquet"
-            scored = self.scorer.score(subject.model, self.data, raw, timings=timings)
-            if timings:
-                self.samples[TIMING] = list(scored.timings_ms)
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            raw.replace(cached)
+        self.scorer.say(f"the {who} answers on {self.data.name}")
+        answers = self.scorer.answers(subject.model, subject.digest, self.data, self.data_digest, timings=timings)
+        if answers.timings:
+            self.samples[TIMING] = list(answers.timings)
         joined = self.work / f"{who}-predictions.parquet"
-        predictions.join(self.data, cached, self.shape, joined)
+        predictions.join(self.data, answers.path, self.shape, joined)
         return joined
+
+
+def _short(digest: str) -> str:
+    return digest.partition(":")[2][:32]
 
 
 def union(checks: Iterable[Any]) -> tuple[Need, ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANDIDATE, CHAMPION = "candidate-predictions", "champion-predictions"
-METRICS, MANIFEST, POLICY = "metrics", "manifest", "policy"
+METRICS, MANIFEST, POLICY, DRIFT = "metrics", "manifest", "policy", "drift"
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,8 +78,15 @@ def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
         metrics_n=reported.n if reported else None,
         self_reported=reported is not None,
         samples=_samples(manifest),
+        drift=_drift(paths[DRIFT]) if DRIFT in paths else None,
         items=tuple(item for item in kept if item.name != POLICY),
     )
+
+
+def _drift(path: Path) -> tuple[Any, ...]:
+    from gates.drift.found import ColumnDrift
+
+    return msgspec.json.decode(path.read_bytes(), type=tuple[ColumnDrift, ...])
 
 
 def _samples(manifest: Manifest) -> dict[str, Any]:

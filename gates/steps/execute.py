@@ -34,18 +34,18 @@ def execute(module: Any, inputs: Any, context: Context, out: CommonOutputs) -> E
     return end
 
 
-def finish(
-    end: Ended, out: CommonOutputs, report_dir: Path | None, platform: Platform, prefix: str = ""
-) -> dict[str, str]:
-    """Write outputs.json and the platform's outputs; returns them. `prefix` is the step's name under `gates run`."""
+def finish(end: Ended, out: CommonOutputs, report_dir: Path | None, platform: Platform | None) -> dict[str, str]:
+    """Write outputs.json and, with a platform, its outputs; returns them."""
     out.exit_code, out.outcome, out.message = str(end.exit_code), end.outcome, one_line(end.message)
     values = {option.flag: to_text(getattr(out, option.name)) for option in declared(type(out))}
     if report_dir is not None:
         try:
             write_whole(report_dir / "outputs.json", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
         except GatesError as error:
-            platform.annotate("warning", str(error))
-    platform.set_outputs({f"{prefix}-{name}" if prefix else name: value for name, value in values.items()})
+            if platform is not None:
+                platform.annotate("warning", str(error))
+    if platform is not None:
+        platform.set_outputs(values)
     return values
 
 

@@ -150,7 +150,7 @@ def _record(context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSu
             actor=training.run.actor, run=training.run.url or trained.run_id,
         ),
     )  # fmt: skip
-    _profile(context, trained, folder.path)
+    _profile(context, trained, folder.path, digest)
     return folder.path
 
 
@@ -162,7 +162,7 @@ def _fingerprint(name: str, path: Path, context: Context) -> Data:
     )  # fmt: skip
 
 
-def _profile(context: Context, trained: TrainedRun, folder: Path) -> None:
+def _profile(context: Context, trained: TrainedRun, folder: Path, digest: str) -> None:
     """The reference profile of the first tabular input that holds the model's features."""
     from gates.drift import profile, source
 
@@ -174,7 +174,8 @@ def _profile(context: Context, trained: TrainedRun, folder: Path) -> None:
             continue  # not a table: a configuration file, images
         columns = [column for column in table.names if column in features] if features else list(table.names)
         if columns and (not features or len(columns) == len(features)):
-            write_whole(folder / records.PROFILE, profile.build(table, columns=columns).to_bytes())
+            made = profile.build(table, columns=columns, data_digest=file_digest(path), model_digest=digest)
+            write_whole(folder / records.PROFILE, made.to_bytes())
             context.say(f"reference profile of {len(columns)} columns from input '{name}'")
             return
     context.platform.annotate(

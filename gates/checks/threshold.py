@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DecideOn = Literal["ci", "ci_lower", "ci_upper", "point"]
 OURS = ("artifact_megabytes",)
+SHARES = ("accuracy", "precision", "recall", "specificity")
 
 
 class Threshold(Spec, frozen=True, kw_only=True, tag="threshold"):
@@ -81,13 +82,13 @@ class Threshold(Spec, frozen=True, kw_only=True, tag="threshold"):
         return f"{self.metric}: {way} must be {ruling.limits(self.min, self.max)}{least}.{self._rows_needed()}"
 
     def _rows_needed(self) -> str:
-        known = metrics.METRICS.get(self.metric)
+        """The size at which a share 0.02 from the limit is told from it (Wald 1943: n = p (1 - p) (z / gap)^2)."""
         limit = self.min if self.min is not None else self.max
-        if self.decide_on == "point" or known is None or known.high != 1.0 or limit is None or not 0.0 < limit < 1.0:
+        if self.decide_on == "point" or self.metric not in SHARES or limit is None or not 0.0 < limit < 1.0:
             return ""
         gap = min(0.02, limit / 2, (1 - limit) / 2)
         n = math.ceil(limit * (1 - limit) * (1.96 / gap) ** 2)
-        return f" To decide when the truth is {ruling.show(gap)} from the limit takes about {n} rows that count for it."
+        return f" Where the truth lies {ruling.show(gap)} from the limit, that takes about {n} of the rows it is a share of."
 
     def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:
         wanted = ruling.required(

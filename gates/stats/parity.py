@@ -80,7 +80,7 @@ def difference(found: dict[str, Rates], confidence: float, families: int = 1) ->
 
 
 def ratio(found: dict[str, Rates], confidence: float, families: int = 1) -> Disparity:
-    """The smallest ratio of two groups' rates, over all rates given, in [0, 1]. Raises Unusable when every rate is 0."""
+    """The smallest ratio of two groups' rates over all rates, in [0, 1]. Raises Unusable when every rate is 0."""
     level = _shared(found, confidence, families)
     best: list[tuple[float, float, float, tuple[str, str], str]] = []
     for rate, by_group in found.items():

@@ -77,7 +77,9 @@ def train_statement(training: Training, *, audit_head: str | None = None) -> dic
                 "job": {"path": training.job, "digest": {"sha256": hexdigest(training.job_digest)}},
                 "parameters": {name: _lossless(value) for name, value in training.parameters.items()},
             },
-            "internalParameters": _without_none({"auditHead": audit_head}),
+            "internalParameters": _without_none(
+                {"auditHead": audit_head, "actor": run.actor or None, "run": run.id or None}
+            ),
             "resolvedDependencies": _dependencies(training),
         },
         "runDetails": {
@@ -97,10 +99,6 @@ def train_statement(training: Training, *, audit_head: str | None = None) -> dic
             ],
         },
     }
-    if run.actor or run.id:
-        predicate["runDetails"]["builder"]["annotations"] = _without_none(
-            {"actor": run.actor or None, "run": run.id or None}
-        )
     return _statement(PROVENANCE, subjects, predicate)
 
 
@@ -210,7 +208,11 @@ def compose(statements: Iterable[Statement]) -> Lineage:
         data=data,
         environment=environment["annotations"],
         champion=_digest(champion) if champion else None,
-        run={**details["metadata"], **details["builder"].get("annotations", {}), "builder": details["builder"]["id"]},
+        run={
+            **details["metadata"],
+            **{key: value for key, value in build["internalParameters"].items() if key != "auditHead"},
+            "builder": details["builder"]["id"],
+        },
         **({} if gate is None else _gate_fields(gate)),
         deployments=tuple(_deployment(s.predicate) for s in chain if s.kind == "deploy"),
         statements=tuple(StatementRef(s.kind, s.digest, s.envelope.tier) for s in chain),

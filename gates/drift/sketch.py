@@ -83,7 +83,7 @@ def sketch(values: NDArray[Any], points: int = POINTS) -> Sketch:
 def _kept(values: NDArray[Any], points: int) -> NDArray[Any]:
     n = len(values)
     if n == 0:
-        return values.copy()
+        return values[:0]
     new = np.empty(n, dtype=np.bool_)
     new[0] = True
     np.not_equal(values[1:], values[:-1], out=new[1:])
@@ -112,7 +112,7 @@ def moments(values: NDArray[Any]) -> tuple[int, Fraction, Fraction]:
     middle = float(np.mean(values, dtype=np.float64))
     if not math.isfinite(middle):
         middle = float(values[n // 2])
-    away = values.astype(np.float64) - middle
+    away = np.subtract(values, middle, dtype=np.float64)
     with np.errstate(over="ignore"):
         first, second = float(np.sum(away)), float(np.dot(away, away))
     if not math.isfinite(first) or not math.isfinite(second):
@@ -211,7 +211,7 @@ def cells(values: NDArray[Any], points: NDArray[Any]) -> Cells:
     if infinite or len(values) == 0:
         return Cells(len(values), below, at_most, np.zeros(len(points) - 1), 0.0, 0.0, infinite)
     middle = points[len(points) // 2].astype(np.float64)
-    near, at = values.astype(np.float64) - middle, points.astype(np.float64) - middle
+    near, at = np.subtract(values, middle, dtype=np.float64), points.astype(np.float64) - middle
     sizes = below[1:] - at_most[:-1]
     sums = _segment_sums(near, at_most[:-1], below[1:])
     left = float(below[0] * at[0] - np.sum(near[: below[0]]))

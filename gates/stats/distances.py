@@ -120,9 +120,8 @@ class _Near:
             difference = (values - self.middle).view(np.int64)  # unsigned wraps round to the right signed difference
             exact: NDArray[np.float64] = difference.astype(np.float64)
             return exact
-        result: NDArray[np.float64] = values.astype(np.float64)
-        result -= float(self.middle)
-        return result
+        near: NDArray[np.float64] = np.subtract(values, float(self.middle), dtype=np.float64)
+        return near
 
 
 def _ranks(values: NDArray[Any], cuts: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

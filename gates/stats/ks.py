@@ -117,26 +117,33 @@ def _log_factorial_ratio(n: int) -> float:
 
 
 def _stirling_error(k: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log k! - Stirling's log, for k ≥ 1 (Loader 2000, eq. 3); below 16 from the factorial itself."""
+    """log k! - Stirling's log, for whole k ≥ 1 (Loader 2000, eq. 3); below 16 from the factorial itself."""
     r = 1.0 / (k * k)
-    series = (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - (1 / 1188 - 691 / 360360 * r) * r) * r) * r) * r) / k
-    table = np.array(_STIRLING_ERRORS)
-    return np.where(k < 16, table[np.minimum(k, 15).astype(np.int64)], series)
+    series: NDArray[np.float64] = (1 / 1260 - (1 / 1680 - (1 / 1188 - 691 / 360360 * r) * r) * r) * r
+    series = (1 / 12 - (1 / 360 - series) * r) / k
+    small = np.flatnonzero(k < 16)
+    series[small] = np.array(_STIRLING_ERRORS)[k[small].astype(np.int64)]
+    return series
 
 
 def _deviance(k: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """k log(k / mean) + mean - k without cancellation where k is near mean (Loader 2000, section 4)."""
-    v = (k - mean) / (k + mean)
-    near = np.abs(v) < 0.1
-    w = np.where(near, v, 0.0)
+    away = k - mean
+    w = away / (k + mean)
+    far = np.flatnonzero(np.abs(w) >= 0.1)
+    w[far] = 0.0
     w2 = w * w
+    largest = float(w2.max(initial=0.0))
+    terms = 1
+    while largest**terms > 1e-18 and terms < 12:
+        terms += 1
     tail = np.zeros_like(w)
-    for j in range(12, 0, -1):
-        tail = (tail + 1.0 / (2 * j + 1)) * w2
-    series = (k - mean) * w + 2 * k * w * tail
-    with np.errstate(divide="ignore", invalid="ignore"):
-        direct = k * np.log(k / mean) + mean - k
-    return np.where(near, series, direct)
+    for j in range(terms, 0, -1):
+        tail += 1.0 / (2 * j + 1)
+        tail *= w2
+    result: NDArray[np.float64] = away * w + 2 * k * w * tail
+    result[far] = k[far] * np.log(k[far] / mean[far]) - away[far]
+    return result
 
 
 def _smirnov(n: int, d: float) -> float:
@@ -144,9 +151,9 @@ def _smirnov(n: int, d: float) -> float:
 
     Each term is d/(d + v/n) times a binomial probability, taken by Loader's method ('Fast and accurate computation
     of binomial probabilities', 2000), so that n of a million keeps 13 digits. Beyond that Maag & Dicaire's
-    exp(−(6 n d + 1)² / 18 n), Biometrika 58 (1971) 653, as scipy does.
+    exp(−(6 n d + 1)² / 18 n), Biometrika 58 (1971) 653, as scipy does, and where p is below 1e-34.
     """
-    if n > _SMIRNOV_UP_TO:
+    if n > _SMIRNOV_UP_TO or (n > EXACT_UP_TO and n * d * d > 40.0):
         return math.exp(-((6.0 * n * d + 1.0) ** 2) / (18.0 * n))
     v = np.arange(1, min(n - 1, math.floor(n * (1.0 - d))) + 1, dtype=np.float64)
     v = v[n - v - n * d > 0.0]

@@ -105,9 +105,8 @@ def _backend(name: str, context: Context) -> Backend:
     if name == "local":
         from gates.backends.local.backend import LocalBackend
 
-        return LocalBackend(
-            context.state_dir, context.project.get("tracking_uri"), context.python, context.env, context.say
-        )
+        uri = context.project.get("tracking_uri") or f"sqlite:///{context.state_dir / 'mlflow.db'}"
+        return LocalBackend(context.state_dir, uri, context.python, context.env, context.say)
     raise InvalidInput("backend 'azureml' is not built yet", hint="write backend: local")
 
 

@@ -62,7 +62,9 @@ def option(
     config: str = "",
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Declare an input as a dataclass field."""
+    """Declare an input as a dataclass field. A text that nobody gave is "", any other kind None."""
+    if default is None and kind in ("text", "choice"):
+        default = ""
     return dataclasses.field(
         default=default, metadata={"option": {"help": help, "kind": kind, "config": config, "choices": choices}}
     )

@@ -88,9 +88,12 @@ class Mlops(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     backend: Annotated[Literal["local", "azureml"], Meta(description="Where things run.")] = "local"
     workspace: Annotated[Workspace | None, Meta(description="azureml only.")] = None
-    tracking_uri: Annotated[str, Meta(description="local only: sqlite:///PATH or an http(s) MLflow server.")] = (
-        "sqlite:///.gates/mlflow.db"
-    )
+    tracking_uri: Annotated[
+        str | None,
+        Meta(
+            description="local only: sqlite:///PATH or an http(s) MLflow server. Default: mlflow.db in the state-dir."
+        ),
+    ] = None
     policy: Annotated[str, Meta(description="The policy file: what is good enough.")] = "policy.yml"
     train: Annotated[Train | None, Meta(description="How the model is made.")] = None
     evaluate: Annotated[Evaluate | None, Meta(description="What it is judged on.")] = None

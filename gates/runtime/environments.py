@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from gates.errors import InvalidInput, Unavailable
+from gates.files import write_whole
 from gates.runtime import indexes, process
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def build(
             say(f"an environment was left half built, building it again: {home}")
             shutil.rmtree(home)
         _make(home, inside, requirements, interpreter, env, say)
-        _write_last(home / COMPLETE, json.dumps({"requirements": sorted(requirements), "python": interpreter.version}))
+        write_whole(home / COMPLETE, json.dumps({"requirements": sorted(requirements), "python": interpreter.version}))
     return inside
 
 
@@ -154,7 +155,7 @@ def _make(
     begun = time.monotonic()
     uv = find_uv(env)
     listed = home.with_suffix(".txt")
-    _write_last(listed, "".join(f"{line}\n" for line in requirements))
+    write_whole(listed, "".join(f"{line}\n" for line in requirements))
     say(f"building an environment of {len(requirements)} requirements with {'uv' if uv else 'pip'}: {home}")
     child_env = clean(env)
     if uv:
@@ -209,13 +210,3 @@ def _try_lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _write_last(path: Path, text: str) -> None:
-    """Beside, synced, renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

@@ -121,6 +121,12 @@ class LocalEndpoint:
         self._call("release", owner=lease.owner, epoch=lease.epoch)
 
     def _call(self, do: str, **arguments: Any) -> Any:
+        running = layout.read_running(self.place)
+        if running is not None and not _is_free(self.place.lock):
+            try:
+                return control.call(running.control, do, arguments)
+            except control.NobodyThere:
+                pass  # one is being started, or has just died
         return control.call(self.start().control, do, arguments)
 
     def start(self) -> layout.Running:

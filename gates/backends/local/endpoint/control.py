@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     Handle = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
+
+class NobodyThere(errors.Unavailable):
+    """Nobody listens on the socket, so nothing was asked."""
+
+
 LIMIT = 64 * 1024 * 1024
 _KNOWN = {cls.__name__: cls for cls in (errors.Conflict, errors.InvalidInput, errors.Unavailable, errors.Refused)}
 
@@ -30,7 +35,10 @@ def call(path: Path, do: str, arguments: dict[str, Any], *, timeout: float = 30.
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             channel.settimeout(timeout)
-            channel.connect(str(path))
+            try:
+                channel.connect(str(path))
+            except OSError as error:
+                raise NobodyThere(f"the endpoint's supervisor does not listen: {error}") from error
             channel.sendall(msgspec.json.encode({"do": do, "with": arguments}) + b"\n")
             with channel.makefile("rb") as lines:
                 answer = lines.readline(LIMIT)

@@ -18,10 +18,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import aiohttp
 from aiohttp import web
 
 from gates.backends.local.endpoint.shares import Deck
+from gates.backends.local.endpoint.upstream import Broken, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,12 +44,7 @@ class Target:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.inflight = 0
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(server.socket), limit=0, keepalive_timeout=600),
-            timeout=aiohttp.ClientTimeout(total=server.timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
+        self.upstream = Upstream(str(server.socket))
 
     async def drain(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -114,7 +109,9 @@ class Router:
             await self._runner.cleanup()
         for task in self._mirrors:
             task.cancel()
-        await asyncio.gather(*self._mirrors, *(target.session.close() for target in self.targets.values()))
+        await asyncio.gather(*self._mirrors, return_exceptions=True)
+        for target in self.targets.values():
+            target.upstream.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
@@ -188,17 +185,16 @@ async def _ask(target: Target, body: bytes, headers: dict[str, str]) -> Reply:
     if not server.healthy:
         return _failed(503, 503, server.reason or f"deployment is {server.state}")
     try:
-        async with target.session.post("http://model/score", data=body, headers=headers) as answer:
-            content = await answer.read()
-            kept = {key: value for key, value in answer.headers.items() if key.lower() not in _DROPPED}
-    except asyncio.TimeoutError:
+        status, given, content = await target.upstream.post("/score", headers, body, server.timeout)
+    except TimeoutError:
         return _failed(504, 408, f"the model did not answer within {server.timeout:g} s")
-    except (aiohttp.ClientError, OSError) as error:
+    except (Broken, OSError) as error:
         return _failed(502, 502, f"the model server is gone: {type(error).__name__}: {error}")
-    if answer.status == 200:
+    kept = {key: value for key, value in given.items() if key not in _DROPPED}
+    if status == 200:
         return Reply(200, 200, content, kept)
-    kept["ms-azureml-model-error-statuscode"] = str(answer.status)
-    return Reply(answer.status, 424, content, kept)
+    kept["ms-azureml-model-error-statuscode"] = str(status)
+    return Reply(status, 424, content, kept)
 
 
 def _failed(status: int, seen: int, why: str) -> Reply:

@@ -143,7 +143,7 @@ class Supervisor:
         target = self.router.targets[server.spec.name]
         await target.drain(server.timeout + 1)
         del self.router.targets[server.spec.name]
-        await target.session.close()
+        target.upstream.close()
         await servers.end(server)
         await asyncio.to_thread(shutil.rmtree, server.folder, ignore_errors=True)
         self.servers.pop(server.spec.name, None)

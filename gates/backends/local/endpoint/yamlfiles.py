@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from gates.backends import EndpointFiles
@@ -42,6 +43,12 @@ _DEPLOYMENT_NOT_HONOURED = {
 
 def read(endpoint: Path, deployment: Path, *, say: Callable[[str], None] = lambda _: None) -> EndpointFiles:
     """Both files, checked. Raises InvalidInput with file and line. `say` gets what the SDK prints."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the SDK's dependencies deprecate one another; users cannot mend that
+        return _read(endpoint, deployment, say)
+
+
+def _read(endpoint: Path, deployment: Path, say: Callable[[str], None]) -> EndpointFiles:
     from azure.ai.ml import load_online_deployment, load_online_endpoint
 
     outer = load_yaml(endpoint, "the endpoint file")

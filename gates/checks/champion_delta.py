@@ -92,7 +92,8 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
         way = how.get(self.method, "")
         if self.test == "superiority":
             return f"{self.metric} must be better than the champion's by more than {self._margin_in_words()}{way}."
-        return f"{self.metric} may be worse than the champion's by less than {self._margin_in_words()}{way}.{self._rows_needed()}"
+        allowed = f"{self.metric} may be worse than the champion's by less than {self._margin_in_words()}{way}."
+        return allowed + self._rows_needed()
 
     def _rows_needed(self) -> str:
         """Rows at which two equally good models that disagree on 5 % of them are told from one worse by the margin."""

@@ -88,7 +88,7 @@ class Threshold(Spec, frozen=True, kw_only=True, tag="threshold"):
             return ""
         gap = min(0.02, limit / 2, (1 - limit) / 2)
         n = math.ceil(limit * (1 - limit) * (1.96 / gap) ** 2)
-        return f" Where the truth lies {ruling.show(gap)} from the limit, that takes about {n} of the rows it is a share of."
+        return f" Where the truth lies {ruling.show(gap)} from the limit, that takes about {n} such rows."
 
     def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:
         wanted = ruling.required(

@@ -54,19 +54,6 @@ def bca(
     return float(low), float(high)
 
 
-def profiles(
-    rows: NDArray[np.float64], cluster: NDArray[np.intp] | None
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distinct rows, or distinct sums of rows by cluster, in lexicographic order, and how often each was seen.
-
-    rows: (n, d). cluster: (n,) codes 0..G-1 or None. Returns (u, d) float64 and (u,) int64.
-    """
-    if cluster is not None:
-        rows = np.stack([np.bincount(cluster, weights=column) for column in rows.T], axis=1)
-    distinct, counts = np.unique(rows, axis=0, return_counts=True)
-    return distinct, counts.astype(np.int64)
-
-
 def interval(
     distinct: NDArray[np.float64],
     counts: NDArray[np.int64],
@@ -79,7 +66,8 @@ def interval(
 ) -> Estimate:
     """BCa interval of `statistic`, which maps sums (..., d) to values (...).
 
-    distinct, counts: see `profiles`. Resamples in which the statistic is undefined (NaN) are left out; when they are
+    distinct: (u, d) float64, distinct rows (or sums by cluster) in lexicographic order; counts: (u,) how often each was
+    seen. Resamples in which the statistic is undefined (NaN) are left out; when they are
     more than 1 % the interval is unbounded. floor: the half-width to claim when no resample differs from another, for
     then the rows cannot say how far off they are; None where the quantity has no scale of its own, and then fewer than
     FEWEST_ALIKE such rows decide nothing.

@@ -40,7 +40,8 @@ def estimate(
         raise Unusable("a row's loss is not a finite number")
     counted = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
     if cluster is not None:
-        counted = np.stack([np.bincount(cluster, weights=column) for column in counted.T], axis=1)
+        order = np.lexsort((*counted.T, cluster))
+        counted = np.stack([np.bincount(cluster[order], weights=column[order]) for column in counted.T], axis=1)
     total = np.sort(counted, axis=0).sum(axis=0)
     value = float(statistic(total))
     if not np.isfinite(value):

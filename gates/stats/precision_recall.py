@@ -7,7 +7,7 @@ difference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, logit, ndtr
@@ -128,7 +128,10 @@ def _ap_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> t
 def _standard_error(influence: NDArray[np.float64], cluster: NDArray[np.intp] | None) -> tuple[int, float]:
     """Rows or clusters, and the standard error of a mean of influence values (summed by cluster)."""
     n = len(influence)
-    added = influence if cluster is None else np.bincount(cluster, weights=influence)
+    added: NDArray[Any] = influence
+    if cluster is not None:
+        order = np.lexsort((influence, cluster))
+        added = np.bincount(cluster[order], weights=influence[order])
     groups = len(added)
     if groups < 2:
         return groups, np.inf

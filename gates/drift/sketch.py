@@ -74,6 +74,8 @@ def sketch(values: NDArray[Any], points: int = POINTS) -> Sketch:
     """From all values, (n,) sorted ascending without NaN."""
     n = len(values)
     kept = _kept(values, points)
+    if kept.dtype.kind == "f":
+        kept = kept + kept.dtype.type(0)  # -0.0 and 0.0 are one value and must be one pattern of bits
     at_most = np.searchsorted(values, kept, side="right").astype(np.int64)
     below = np.searchsorted(values, kept, side="left").astype(np.int64)
     finite, s1, s2 = moments(values)
@@ -109,7 +111,8 @@ def moments(values: NDArray[Any]) -> tuple[int, Fraction, Fraction]:
     n = len(values)
     if n == 0:
         return 0, Fraction(0), Fraction(0)
-    middle = float(np.mean(values, dtype=np.float64))
+    with np.errstate(over="ignore"):
+        middle = float(np.mean(values, dtype=np.float64))
     if not math.isfinite(middle):
         middle = float(values[n // 2])
     away = np.subtract(values, middle, dtype=np.float64)

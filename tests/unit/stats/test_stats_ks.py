@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -21,10 +22,13 @@ def test_exact_p_value_equals_scipy(n: int, m: int, seed: int, digits: int) -> N
     rng = np.random.default_rng(seed)
     x = np.sort(rng.normal(size=n).round(digits))
     y = np.sort((rng.normal(size=m) + rng.choice([0.0, 0.5, 3.0])).round(digits))
-    expected = scipy_stats.ks_2samp(x, y)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        expected = scipy_stats.ks_2samp(x, y)
     d = compare(x, y).ks
     assert d == pytest.approx(expected.statistic, abs=1e-15)
-    assert ks.p_value(d, n, m) == pytest.approx(expected.pvalue, abs=1e-12)
+    gave_up = caught and expected.pvalue > 0.99  # a sum of 1 + 2e-16 makes scipy fall back to its asymptotic value
+    assert ks.p_value(d, n, m) == pytest.approx(1.0 if gave_up else expected.pvalue, abs=1e-12)
 
 
 @given(

@@ -1,0 +1,287 @@
+"""Scanning: equal to scipy where it is exact, within its stated bound where it is not, and never a silent zero."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from gates.drift.profile import build, merge_all
+from gates.drift.scan import scan
+from gates.drift.source import Source, from_table
+from gates.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from gates.drift.found import ColumnDrift
+
+FLOATS = st.lists(
+    st.one_of(st.none(), st.just(float("nan")), st.floats(-1e3, 1e3), st.integers(-3, 3).map(float)),
+    min_size=1,
+    max_size=80,
+)
+
+
+def source(**columns: Any) -> Source:
+    arrays = {k: v if isinstance(v, pa.Array) else pa.array(v, from_pandas=False) for k, v in columns.items()}
+    return from_table(pa.table(arrays))
+
+
+def one(ref: Any, cur: Any, **options: Any) -> ColumnDrift:
+    return scan(source(x=ref), source(x=cur), **options)[0]
+
+
+@given(ref=FLOATS, cur=FLOATS)
+@settings(max_examples=100, deadline=None)
+def test_exact_mode_equals_scipy_with_nulls_nan_and_ties(ref: list[Any], cur: list[Any]) -> None:
+    found = one(pa.array(ref, pa.float64(), from_pandas=False), pa.array(cur, pa.float64(), from_pandas=False))
+    x, y = (np.array([v for v in side if v is not None and v == v]) for side in (ref, cur))
+    assert (found.n_ref, found.n_cur) == (len(x), len(y))
+    assert (found.nulls_ref, found.nulls_cur) == (len(ref) - len(x), len(cur) - len(y))
+    if len(x) == 0 or len(y) == 0:
+        assert (found.ks, found.p, found.psi, found.w1, found.js) == (None,) * 5
+        assert "no value in the" in found.reason
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        expected = scipy_stats.ks_2samp(x, y)
+    assert found.ks == pytest.approx(expected.statistic, abs=1e-12)
+    gave_up = caught and expected.pvalue > 0.99  # a sum of 1 + 2e-16 makes scipy fall back to its asymptotic value
+    assert found.p == pytest.approx(1.0 if gave_up else expected.pvalue, abs=1e-12)
+    assert found.w1 == pytest.approx(scipy_stats.wasserstein_distance(x, y), rel=1e-12, abs=1e-9)
+    assert (found.method, found.ks_bound) == ("exact", 0.0)
+
+
+def data(rng: np.random.Generator, n: int, shift: float, digits: int, dtype: Any) -> Any:
+    return (rng.normal(size=n) * 50 + shift).round(digits).astype(dtype)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    shift=st.sampled_from([0.0, 0.5, 20.0, 500.0]),
+    digits=st.sampled_from([0, 1, 6]),
+    dtype=st.sampled_from([np.float64, np.float32, np.int64]),
+    points=st.sampled_from([3, 11, 101]),
+    parts=st.sampled_from([1, 3]),
+)
+@settings(max_examples=60, deadline=None)
+def test_profile_mode_lies_within_its_bound(
+    seed: int, shift: float, digits: int, dtype: Any, points: int, parts: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = data(rng, 900, 0.0, digits, dtype), data(rng, 700, shift, digits, dtype)
+    exact = one(x, y)
+    profile = merge_all([build(source(x=piece), points=points) for piece in np.array_split(x, parts)])
+    for memory in (2**31, 4000):
+        found = scan(profile, source(x=y), memory=memory)[0]
+        assert exact.ks is not None
+        assert found.ks is not None
+        assert exact.w1 is not None
+        assert found.w1 is not None
+        assert abs(found.ks - exact.ks) <= found.ks_bound + 1e-12
+        assert abs(found.w1 - exact.w1) <= found.w1_bound + 1e-9
+        if parts == 1 and found.method == "profile":
+            assert found.ks_bound <= 1 / (points - 1) + 1 / 900 + 1e-12
+
+
+def test_a_profile_of_10001_points_brackets_ks_within_a_ten_thousandth() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=60_000), rng.normal(size=50_000) + 0.01
+    exact = one(x, y)
+    found = scan(build(source(x=x)), source(x=y))[0]
+    assert found.method == "profile"
+    assert found.ks_bound <= 1e-4 + 1e-12
+    assert found.ks == pytest.approx(exact.ks, abs=found.ks_bound)
+    assert found.w1 == pytest.approx(exact.w1, abs=found.w1_bound)
+    assert (found.psi, found.js, found.psi_raw) == (exact.psi, exact.js, exact.psi_raw)
+
+
+def test_a_profile_that_holds_every_value_is_exact() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.integers(0, 40, 30_000), rng.integers(0, 41, 20_000)
+    assert scan(build(source(x=x)), source(x=y))[0] == one(x, y)
+
+
+@pytest.mark.parametrize("memory", [2**31, 3000, 200])
+def test_batches_and_threads_give_the_same_figures(memory: int) -> None:
+    rng = np.random.default_rng(6)
+    columns = {f"c{i}": rng.normal(size=2000) for i in range(4)}
+    now = {name: values[:1500] + 0.1 for name, values in columns.items()}
+    profile = build(source(**columns), points=50)
+    base = scan(profile, source(**now))
+    again = scan(profile, source(**now), memory=memory, threads=1 if memory < 1000 else 3)
+    for a, b in zip(base, again, strict=True):
+        assert (a.ks, a.ks_bound, a.psi, a.p, a.name) == (b.ks, b.ks_bound, b.psi, b.p, b.name)
+        assert a.w1 == pytest.approx(b.w1, rel=1e-12)
+
+
+def test_two_files_that_do_not_fit_are_compared_by_profile_and_say_so() -> None:
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=90_000), rng.normal(size=30_000) + 0.05
+    exact, found = one(x, y), one(x, y, memory=100_000)
+    assert (exact.method, found.method) == ("exact", "profile")
+    assert exact.ks is not None
+    assert found.ks is not None
+    assert abs(found.ks - exact.ks) <= found.ks_bound
+    assert 0 < found.ks_bound < 0.01
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_rows_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=200).round(1), rng.normal(size=150).round(1)
+    s = rng.choice(["a", "b", "c"], 200)
+    before = scan(source(x=x, s=s), source(x=y, s=s[:150]))
+    order, other = rng.permutation(200), rng.permutation(150)
+    assert scan(source(x=x[order], s=s[order]), source(x=y[other], s=s[:150][other])) == before
+
+
+def test_infinite_values_have_a_ks_but_no_wasserstein() -> None:
+    x, y = [1.0, float("inf"), 2.0, 3.0], [1.0, 2.0, 2.5]
+    for found in (one(x, y), scan(build(source(x=x), points=3), source(x=y))[0], one(y, x)):
+        assert found.ks is not None
+        assert found.w1 is None
+        assert "infinite" in found.reason
+
+
+def test_a_constant_reference_has_no_scale() -> None:
+    found = one([2.0] * 50, [2.0] * 30)
+    assert (found.ks, found.p, found.psi, found.w1) == (0.0, 1.0, 0.0, 0.0)
+    assert found.w1_scaled is None
+    assert "does not vary" in found.reason
+    moved = one([2.0] * 50, [3.0] * 30)
+    assert (moved.ks, moved.w1) == (1.0, 1.0)
+    assert moved.psi is not None
+    assert moved.psi > 1
+
+
+def test_floats_of_two_widths_are_compared_in_the_narrower() -> None:
+    wide = np.array([0.1, 0.2, 0.3] * 30)
+    assert one(wide, wide.astype(np.float32)).ks == 0.0
+    assert scan(build(source(x=wide)), source(x=wide.astype(np.float32)))[0].ks == 0.0
+    assert scan(build(source(x=wide), points=2), source(x=wide.astype(np.float32)))[0].method == "profile"
+
+
+def test_categories_equal_scipy_and_name_new_and_lost() -> None:
+    ref, cur = ["a"] * 50 + ["b"] * 30 + ["gone"] * 5, ["a"] * 40 + ["b"] * 41 + ["fresh"] * 3 + [None]
+    for found in (one(ref, cur), scan(build(source(x=ref)), source(x=cur))[0]):
+        expected = scipy_stats.chi2_contingency([[50, 30, 5, 0], [40, 41, 0, 3]])
+        assert found.chi2 == pytest.approx(expected.statistic, rel=1e-12)
+        assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
+        assert (found.new, found.lost) == (("fresh",), ("gone",))
+        assert found.new_share == pytest.approx(3 / 84)
+        assert (found.kind, found.nulls_cur, found.ks) == ("categorical", 1, None)
+    assert one([True, False, True], [False, False, None]).kind == "boolean"
+
+
+def test_current_categories_without_end_are_one_more() -> None:
+    ref = ["a", "b"] * 500
+    cur = [f"id{i}" for i in range(1000)]
+    found = one(ref, cur)
+    assert found.new_share == 1.0
+    assert found.psi is not None
+    assert found.psi > 1
+
+
+def test_dates_are_measured_in_days() -> None:
+    days = pa.array(np.arange(100), pa.int32()).cast(pa.date32())
+    later = pa.array(np.arange(10, 110) * 86_400_000_000_000, pa.int64()).cast(pa.timestamp("ns"))
+    found = one(days, later)
+    assert (found.kind, found.w1) == ("date", 10.0)
+    assert found.ks == pytest.approx(0.1)
+    assert found.range_ref == (0.0, 99 * 86400.0)
+
+
+def test_missing_values_are_a_signal_of_their_own() -> None:
+    found = one([1.0, 2.0] * 100, [1.0, None, 2.0, float("nan")] * 50)
+    assert found.missing_difference == 0.5
+    assert found.missing_interval is not None
+    assert found.missing_interval[0] > 0.4
+    assert found.missing_p is not None
+    assert found.missing_p < 1e-20
+    assert one([1.0], [2.0]).missing_p is None
+    nothing = one(pa.array([None, None], pa.float64()), [1.0, 2.0])
+    assert (nothing.ks, nothing.reason) == (None, "no value in the reference")
+    empty = scan(build(source(x=[1.0, 2.0])), source(x=pa.nulls(5)))[0]
+    assert (empty.kind, empty.n_cur, empty.nulls_cur, empty.ks, empty.missing_difference) == (
+        "numeric",
+        0,
+        5,
+        None,
+        1.0,
+    )
+
+
+def test_text_of_the_same_kind_is_no_drift_and_of_another_is() -> None:
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{k}" for k in range(400)])
+
+    def texts(n: int, pool: Any) -> list[str]:
+        return [" ".join(rng.choice(pool, rng.integers(3, 9))) for _ in range(n)]
+
+    ref, same = texts(3000, words), texts(2000, words)
+    other = texts(2000, np.array([f"wxyz{k}" for k in range(400)]))
+    for reference in (source(x=ref), build(source(x=ref))):
+        calm, loud = scan(reference, source(x=same))[0], scan(reference, source(x=other))[0]
+        assert (calm.kind, calm.oov_share, loud.oov_share) == ("text", 0.0, 1.0)
+        assert calm.p is not None
+        assert calm.p > 1e-3
+        assert loud.oov_p is not None
+        assert loud.oov_p < 1e-10
+
+
+def test_what_cannot_be_compared_says_so() -> None:
+    found = one(pa.array([[1.0]] * 3), pa.array([[2.0]] * 3))
+    assert (found.kind, found.ks, found.psi, found.p) == ("unknown", None, None, None)
+    assert "are not compared" in found.reason
+
+
+def test_a_missing_column_a_changed_type_and_nothing_to_compare_are_named() -> None:
+    ref, cur = source(x=[1.0], y=[2.0]), source(x=[1.0])
+    profile = build(ref)
+    for reference in (ref, profile):
+        with pytest.raises(InvalidInput, match="table: no column 'y'; the columns are x"):
+            scan(reference, cur)
+        with pytest.raises(InvalidInput, match="column 'x' is string now and was double in the reference"):
+            scan(reference, source(x=["a"]), columns=["x"])
+    with pytest.raises(InvalidInput, match="no column 'z'"):
+        scan(profile, source(z=[1.0]), columns=["z"])
+    with pytest.raises(InvalidInput, match="no column to compare"):
+        scan(ref, cur, columns=[])
+
+
+def test_histograms_are_shares_of_the_same_bins() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=30_000), rng.normal(size=20_000) + 1
+    exact, profiled = one(x, y), scan(build(source(x=x)), source(x=y))[0]
+    for found in (exact, profiled, one(["a", "b"], ["b", "c"])):
+        plot = found.histogram
+        assert plot is not None
+        assert sum(plot.reference) == pytest.approx(1.0)
+        assert sum(plot.current) == pytest.approx(1.0)
+        assert min(plot.reference + plot.current) >= 0
+    assert exact.histogram is not None
+    assert profiled.histogram is not None
+    assert np.allclose(exact.histogram.reference, profiled.histogram.reference, atol=0.02)
+
+
+def test_the_widest_integers_do_not_overflow() -> None:
+    x, y = np.array([-(2**62), 0, 2**62] * 10), np.array([-(2**62), 0, 2**62 + 2**61] * 10)
+    exact = one(x, y)
+    held = scan(build(source(x=x), points=2), source(x=y))[0]
+    assert exact.w1 == pytest.approx(2**61 / 3, rel=1e-12)
+    assert held.w1 is not None
+    assert abs(held.w1 - 2**61 / 3) <= held.w1_bound * (1 + 1e-9)
+
+
+def test_figures_do_not_hold_numpy_values() -> None:
+    found = replace(one([1.0, 2.0], [2.0, 3.0]), histogram=None)
+    for value in vars(found).values():
+        assert not isinstance(value, np.generic), value

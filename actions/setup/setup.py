@@ -19,7 +19,7 @@ EXTRAS = ("gate", "stats", "local", "azure")
 
 
 def main() -> int:
-    if sys.version_info < OLDEST:  # noqa: UP036  # this file is what meets an old Python first
+    if sys.version_info < OLDEST:
         print(f"error: mlops-gates needs Python 3.10 or newer, this is {sys.version.split()[0]}; "
               "put a newer python3 on PATH (actions/setup-python)", file=sys.stderr)  # fmt: skip
         return 2

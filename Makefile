@@ -1,0 +1,48 @@
+# Two commands: `make run` does the main job on real data, `make test` passes everything. Each sets itself up.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export HOME ?= $(CURDIR)/.run/home
+PY ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+BIN := $(CURDIR)/.venv/bin
+JOBS ?= 2
+
+.PHONY: help run test check unit real bench lock sync clean
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: .venv/complete ## the example's story under real GitHub Actions steps (act); KEEP=1 keeps the endpoint
+	@$(BIN)/python .ci/story.py
+
+test: .venv/complete check unit real ## everything
+
+check: .venv/complete ## formatting, lint, types, layers, generated files
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python .ci/sync.py --check
+
+unit: .venv/complete ## tests that start no process and open no socket
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/sync -n $(JOBS) --dist worksteal
+
+real: .venv/complete ## tests with the real parts: act, MLflow, model servers, processes
+	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadgroup
+
+bench: .venv/complete ## benchmarks beside peers and the limit; results in benchmarks/README.md
+	@for b in benchmarks/*.py; do grep -q __main__ $$b && { echo "── $$b"; $(BIN)/python $$b || exit 1; }; done
+
+lock: .venv/complete ## write lock/*.txt anew
+	@UV=$(BIN)/uv .ci/lock.sh
+
+sync: .venv/complete ## write the generated files
+	@$(BIN)/python .ci/sync.py
+
+clean: ## remove what was built
+	rm -rf .venv .run build dist
+
+.venv/complete: lock/dev.txt pyproject.toml
+	@test -n "$(PY)" || { echo "error: no Python 3.10 or newer on PATH; install one, or name it: make PY=/path/to/python3" >&2; exit 2; }
+	@echo "setting up .venv ($$($(PY) --version))"
+	@mkdir -p "$$HOME" && rm -rf .venv && $(PY) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' lock/dev.txt)"
+	@$(BIN)/python .ci/install.py
+	@touch $@

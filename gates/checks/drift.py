@@ -90,8 +90,8 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
         said = ", ".join(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)
         return (
             f"{which} is compared with the reference and should show {said}; more counts as drift when it "
-            f"is significant at a false discovery rate of {self.fdr_q:g}. At most {self.max_drifted_share:.0%} of the columns may "
-            f"drift, and each needs {self.min_samples} values on both sides."
+            f"is significant at a false discovery rate of {self.fdr_q:g}. At most {self.max_drifted_share:.0%} of "
+            f"the columns may drift, and each needs {self.min_samples} values on both sides."
         )
 
     def decisions(self, evidence: Evidence) -> tuple[ColumnDecision, ...]:

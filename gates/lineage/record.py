@@ -68,7 +68,10 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Training(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was trained, from what. champion: digest of the model that served at that time."""
+    """What was trained, from what. champion: digest of the model that served at that time.
+
+    volatile: glob patterns of files that differ from one training to the next (ids, times); see `grade`.
+    """
 
     model_name: str
     files: tuple[FileSum, ...]
@@ -81,6 +84,7 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, str | int | float | bool | None] = {}
     metrics: dict[str, float | None] = {}
     champion: str | None = None
+    volatile: tuple[str, ...] = ()
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,6 +154,7 @@ class Lineage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     environment: dict[str, Any]
     champion: str | None
     run: dict[str, Any]
+    volatile: tuple[str, ...] = ()
     policy_digest: str | None = None
     verdict: str | None = None
     decision: str | None = None

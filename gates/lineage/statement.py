@@ -78,7 +78,12 @@ def train_statement(training: Training, *, audit_head: str | None = None) -> dic
                 "parameters": {name: _lossless(value) for name, value in training.parameters.items()},
             },
             "internalParameters": _without_none(
-                {"auditHead": audit_head, "actor": run.actor or None, "run": run.id or None}
+                {
+                    "auditHead": audit_head,
+                    "actor": run.actor or None,
+                    "run": run.id or None,
+                    "volatile": list(training.volatile) or None,
+                }
             ),
             "resolvedDependencies": _dependencies(training),
         },
@@ -210,9 +215,10 @@ def compose(statements: Iterable[Statement]) -> Lineage:
         champion=_digest(champion) if champion else None,
         run={
             **details["metadata"],
-            **{key: value for key, value in build["internalParameters"].items() if key != "auditHead"},
+            **{key: build["internalParameters"][key] for key in ("actor", "run") if key in build["internalParameters"]},
             "builder": details["builder"]["id"],
         },
+        volatile=tuple(build["internalParameters"].get("volatile", ())),
         **({} if gate is None else _gate_fields(gate)),
         deployments=tuple(_deployment(s.predicate) for s in chain if s.kind == "deploy"),
         statements=tuple(StatementRef(s.kind, s.digest, s.envelope.tier) for s in chain),

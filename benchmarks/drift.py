@@ -1,6 +1,6 @@
 """Drift against the limit (read and sort) and against peers, on the same files, interleaved, each in its own process.
 
-Run: `python -m benchmarks.drift [--sizes S,M,L] [--runs 3] [--folder /tmp/gates-drift] [--peer evidently=/venv/bin/python]`
+Run: `python -m benchmarks.drift --sizes S,M,L --runs 3 --peer evidently=VENV/bin/python`
 
 CPU seconds are of the whole process, start-up included; memory is its largest resident size. Peers without an
 interpreter are left out and said to be. The last line says which goals are met; the exit code follows it.
@@ -191,7 +191,7 @@ def main() -> int:
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    peers = dict(peer.split("=", 1) for peer in options.peer)
+    peers: dict[str, str] = dict(peer.split("=", 1) for peer in options.peer)
     options.folder.mkdir(parents=True, exist_ok=True)
     import numpy
     import pyarrow

@@ -21,7 +21,7 @@ from gates.drift.sketch import Cells, Sketch, cells, gaps, moments, recast
 from gates.stats.chi2 import contingency
 from gates.stats.distances import compare, jensen_shannon
 from gates.stats.ks import p_value
-from gates.stats.psi import BINS, Edges, bin_counts, psi, quantile_edges
+from gates.stats.psi import BINS, Edges, bin_counts, distinct, psi, quantile_edges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,8 +67,8 @@ def samples(base: ColumnDrift, x: NDArray[Any], y: NDArray[Any]) -> ColumnDrift:
 def _edges(x: NDArray[Any]) -> Edges:
     """Quantile bins of a sorted sample: only values at the decile ranks can be boundaries or atoms."""
     n = len(x)
-    ranks = np.unique(np.ceil(np.arange(1, BINS + 1) * (n / BINS)).astype(np.int64) - 1)
-    values = np.unique(x[np.minimum(ranks, n - 1)])
+    ranks = np.ceil(np.arange(1, BINS + 1) * (n / BINS)).astype(np.int64) - 1
+    values = distinct(x[np.minimum(ranks, n - 1)])
     return quantile_edges(values, np.searchsorted(x, values, "right"), np.searchsorted(x, values, "left"), n)
 
 

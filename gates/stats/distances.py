@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gates.stats.psi import distinct
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ def compare(x: NDArray[Any], y: NDArray[Any], block: int = BLOCK) -> Distances:
     """
     if len(x) == 0 or len(y) == 0:
         raise ValueError("a distance needs values on both sides")
-    cuts = np.unique(x[block - 1 :: block]) if len(x) >= block else x[:0]
+    cuts = distinct(x[block - 1 :: block])
     blocks = _Blocks(x, y, cuts)
     ks = blocks.ks()
     finite = all(math.isfinite(float(v)) for v in (x[0], x[-1], y[0], y[-1]))

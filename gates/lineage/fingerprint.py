@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gates.canonical import digest
 from gates.errors import InvalidInput, Unavailable
 from gates.lineage.digest import file_digest, model_digest
+from gates.lineage.record import Data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,6 +70,23 @@ def fingerprint(
         raise Unavailable(f"cannot be read as a table: {error}", file=file) from error
     return DataFingerprint(
         path=str(path), sha256=sha256, rows=content.rows, columns=content.columns, content=content.digest()
+    )
+
+
+def as_data(
+    name: str, seen: DataFingerprint, *, key: Sequence[str] = (), dvc: str | None = None, asset: str | None = None
+) -> Data:
+    """The record of an input, from its fingerprint, made with this key; dvc and asset as in `Data`."""
+    return Data(
+        name=name,
+        sha256=seen.sha256,
+        path=seen.path,
+        content=seen.content,
+        rows=seen.rows,
+        columns=seen.columns,
+        key=tuple(key),
+        dvc=dvc,
+        asset=asset,
     )
 
 

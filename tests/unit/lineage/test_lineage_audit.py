@@ -204,7 +204,7 @@ def test_a_table_cannot_be_broken_by_a_reason() -> None:
 
 
 def test_ten_thousand_events_are_answered_within_a_second(tmp_path: Path) -> None:
-    """Each question, with reading and verifying the log; fsync is not what is measured, so the log is written whole."""
+    """Each question, with reading and verifying the log, in processor time, so that a busy machine does not decide."""
     log, history = AuditLog(tmp_path / "audit.jsonl"), _many(10_000)
     _write_log(log, history)
     questions: dict[str, Any] = {
@@ -215,10 +215,10 @@ def test_ten_thousand_events_are_answered_within_a_second(tmp_path: Path) -> Non
         "delivery": lambda events: [delivery(events, since=T0, until=T0 + 1000 * DAY)],
     }
     for name, ask in questions.items():
-        began = time.perf_counter()
+        began = time.process_time()
         rows = ask(log.events([log.head()]))
         text, data = table(rows), json.dumps(rows)
-        spent = time.perf_counter() - began
+        spent = time.process_time() - began
         assert rows
         assert text
         assert data

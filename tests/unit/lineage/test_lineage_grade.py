@@ -11,13 +11,14 @@ import pytest
 from lineage_built import DATA, empty
 
 from gates.lineage.digest import FileSum
-from gates.lineage.fingerprint import fingerprint
+from gates.lineage.fingerprint import as_data, fingerprint
 from gates.lineage.grade import Outcome, grade, inputs_of, parity
-from gates.lineage.record import Data, Lineage
 from gates.lineage.statement import compose
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gates.lineage.record import Lineage
 
 INPUTS = {"code": "1" * 40, "data/train": DATA}
 FILES = (FileSum("MLmodel", "1"), FileSum("model.skops", "2"), FileSum("conda.yaml", "3"))
@@ -101,8 +102,7 @@ def _lineage(tmp_path: Path, **changes: Any) -> tuple[Lineage, Path, Path]:
     pq.write_table(table, data)
     seen = fingerprint(data, key=["id"])
     built = empty(tmp_path)
-    recorded = Data(name="train", sha256=seen.sha256, content=seen.content, rows=2, key=("id",), path="train.parquet")
-    built.train(data=(recorded,), **changes)
+    built.train(data=(as_data("train", seen, key=["id"]),), **changes)
     return compose(built.folder.statements()), built.model, data
 
 

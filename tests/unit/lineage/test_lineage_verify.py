@@ -86,7 +86,7 @@ def _write(built: Built, envelopes: list[Envelope]) -> None:
 
 
 def _change_statement(
-    built: Built, index: int, change: Callable[[dict[str, Any]], None], signer: Signer | None
+    built: Built, index: int, change: Callable[[dict[str, Any]], object], signer: Signer | None
 ) -> None:
     """Rewrite one statement, keeping the others; resealed by `signer`."""
     envelopes = [item.envelope for item in built.folder.statements()]
@@ -518,6 +518,51 @@ EMPTY: tuple[Any, ...] = ("", None, {}, [])
 
 def _set(key: str, value: Any, body: dict[str, Any]) -> None:
     body["predicate"][key] = value
+
+
+@door
+def test_a_train_statement_whose_files_do_not_make_its_digest(tmp_path: Path, door: str) -> None:
+    """Nothing else is wrong: the log knows it, a trusted key signed it, later statements follow it."""
+    built = empty(tmp_path, signed=True)
+    built.train()
+
+    def forge(body: dict[str, Any]) -> None:
+        body["subject"][0]["digest"]["sha256"] = OTHER.removeprefix("sha256:")
+
+    _change_statement(built, 0, forge, built.signer)
+    _says(DOORS[door](built), "train statement", "its files do not make its model digest", OTHER)
+
+
+@door
+def test_a_deploy_statement_about_another_model(tmp_path: Path, door: str) -> None:
+    built = _ready(tmp_path, signed=True)
+
+    def forge(body: dict[str, Any]) -> None:
+        body["subject"][0]["digest"]["sha256"] = OTHER.removeprefix("sha256:")
+
+    _change_statement(built, 2, forge, built.signer)
+    _says(DOORS[door](built), "deploy statement", f"is about another model, {OTHER}")
+
+
+@door
+def test_a_statement_that_follows_nothing(tmp_path: Path, door: str) -> None:
+    built = _ready(tmp_path, signed=True)
+    _change_statement(built, 1, lambda body: body["predicate"].update(inputAttestations=[]), built.signer)
+    _says(DOORS[door](built), "gate statement", "names no statement before it")
+
+
+@door
+def test_no_sums_file(tmp_path: Path, door: str) -> None:
+    built = _ready(tmp_path)
+    (built.folder.path / "SHA256SUMS").unlink()
+    _says(DOORS[door](built), "SHA256SUMS: cannot be read")
+
+
+@door
+def test_a_train_statement_without_its_parts(tmp_path: Path, door: str) -> None:
+    built = _ready(tmp_path)
+    _change_statement(built, 0, lambda body: body["predicate"]["buildDefinition"].pop("externalParameters"), None)
+    _says(DOORS[door](built), STATEMENTS, "lacks what every one has")
 
 
 def test_same_bytes_same_digest_other_folder(tmp_path: Path) -> None:

@@ -534,6 +534,13 @@ def test_a_train_statement_whose_files_do_not_make_its_digest(tmp_path: Path, do
 
 
 @door
+def test_a_gate_about_another_model(tmp_path: Path, door: str) -> None:
+    built = empty(tmp_path)
+    built.deploy(after=built.gate(after=built.train(), model={"digest": OTHER}))
+    _says(DOORS[door](built), "gate statement", f"is about another model, {OTHER}, not {built.digest}")
+
+
+@door
 def test_a_deploy_statement_about_another_model(tmp_path: Path, door: str) -> None:
     built = _ready(tmp_path, signed=True)
 

@@ -240,7 +240,7 @@ def test_no_request_fails_while_weights_move_and_a_deployment_goes(endpoint: Loc
     print(f"\n{len(events)} requests, 0 failed; by green's share { ({k: dict(v) for k, v in sorted(steps.items())}) }")
     for green, count in steps.items():
         n, p = sum(count.values()), green / 100
-        assert n > 100
+        assert n > 100 or green == 0
         assert abs(count["green"] - n * p) <= 2.576 * math.sqrt(n * p * (1 - p)) + 1e-9, (green, count)
 
 

@@ -52,18 +52,16 @@ def test_a_long_path_gets_a_short_private_folder_for_sockets(tmp_path: Path) -> 
         folder.rmdir()
 
 
-def test_writing_replaces_the_whole_file_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "state.json"
-    layout.write(path, b"old")
-
-    def fail(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        layout.write(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
+def test_a_log_that_grew_keeps_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("ab", buffering=0) as server:
+        server.write(b"first\n" + b"a line\n" * 2000 + b"last\n")
+        servers.trim(log, 1 << 20)
+        assert log.read_bytes().startswith(b"first")
+        servers.trim(log, 1000)
+        server.write(b"after\n")
+    lines = log.read_text().splitlines()
+    assert (lines[0], lines[-2:], len(lines)) == ("(earlier lines were dropped)", ["last", "after"], 1002)
 
 
 def test_what_a_model_server_inherits_holds_no_secret() -> None:

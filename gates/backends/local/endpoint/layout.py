@@ -1,12 +1,10 @@
 """Where an endpoint lives: `<state-dir>/endpoints/<name>/`, private to its user.
 
-    state.json        what survives (state.py)         key               the bearer key, mode 600
-    lock              held while a supervisor runs     start.lock        held while one is being started
-    run.json          pid, url, socket folder          supervisor.log    the supervisor's own words, never a key
-    deployments/<d>/  model/, code/, server.conf.py, log
-    run/              Unix sockets; when that path would be too long for a socket, a private temporary folder
-
-Files are written beside, synced and renamed.
+state.json        what survives (state.py)         key               the bearer key, mode 600
+lock              held while a supervisor runs     start.lock        held while one is being started
+run.json          pid, url, socket folder          supervisor.log    the supervisor's own words, never a key
+deployments/<d>/  model/, code/, server.conf.py, log
+run/              Unix sockets; when that path would be too long for a socket, a private temporary folder
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from gates.errors import InvalidInput
+from gates.files import write_whole
 
 _NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{1,30}[A-Za-z0-9])")
 _LONGEST_SOCKET_FOLDER = 60
@@ -92,7 +91,7 @@ def prepare(layout: Layout) -> str:
     layout.folder.mkdir(parents=True, exist_ok=True)
     layout.folder.chmod(0o700)
     if not layout.key.exists():
-        write(layout.key, secrets.token_urlsafe(32).encode())
+        write_whole(layout.key, secrets.token_urlsafe(32), mode=0o600)
     layout.key.chmod(0o600)
     return read_key(layout)
 
@@ -122,22 +121,3 @@ def read_running(layout: Layout) -> Running | None:
         return msgspec.json.decode(layout.running.read_bytes(), type=Running)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write beside, sync, rename, sync the folder: a reader sees the old bytes or the new ones."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

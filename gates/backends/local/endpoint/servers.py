@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gates.backends.local.endpoint import copies, layout, mlflow_score, packages
+from gates.backends.local.endpoint import copies, mlflow_score, packages
 from gates.errors import GatesError, InvalidInput, Unavailable
+from gates.files import write_whole
 from gates.runtime import environments, process, scoring
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ async def run(server: Server, means: Means) -> None:
     server.state, server.healthy, server.reason = "ready", True, ""
     while server.child.poll() is None:
         await asyncio.sleep(_POLL)
+        trim(server.log)
     server.healthy, server.reason = False, f"the model server {_how(server.child.poll())}: {why(server.log)}"
     say(server.log, server.reason)
 
@@ -188,7 +190,7 @@ def _make(spec: Spec, folder: Path, socket: Path, means: Means, log: Path) -> tu
     )
     settings = {str(key): str(value) for key, value in (spec.body.get("environment_variables") or {}).items()}
     config = folder / "server.conf.py"
-    layout.write(config, _configuration(spec, settings, socket).encode())
+    write_whole(config, _configuration(spec, settings, socket), mode=0o600)
     argv = [str(python), "-m", "gunicorn", "-c", str(config), "azureml_inference_server_http.server.entry:app"]
     return argv, {
         **serving(means.env),
@@ -226,6 +228,15 @@ def tail(log: Path, lines: int = 50) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def trim(log: Path, limit: int = LOG_LIMIT) -> None:
+    """Keep the end of a log beyond `limit` bytes: a server that writes a line a request is never done."""
+    if log.stat().st_size > limit:
+        kept = tail(log, 1000)
+        with log.open("r+b") as file:  # the server appends, so it goes on behind what stays
+            file.truncate(0)
+            file.write(f"(earlier lines were dropped)\n{kept}\n".encode())
 
 
 def why(log: Path) -> str:

@@ -24,6 +24,7 @@ from gates.backends.local.endpoint import control, layout, servers, state
 from gates.backends.local.endpoint.router import Router
 from gates.backends.local.endpoint.telemetry import Telemetry
 from gates.errors import Conflict, InvalidInput
+from gates.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ class Supervisor:
         await self._commit(msgspec.structs.replace(self.state, port=port))
         running = layout.Running(os.getpid(), self.url, str(self._run))
         channel = await control.serve(running.control, self.handle, self._defect)
-        layout.write(self.place.running, msgspec.json.encode(running))
+        write_whole(self.place.running, msgspec.json.encode(running), mode=0o600)
         self.say(f"serving at {self.url}, pid {os.getpid()}")
         await self.stopping.wait()
         self.say("stopping")
@@ -118,7 +119,7 @@ class Supervisor:
 
     async def _commit(self, new: state.State) -> None:
         if new != self.state:
-            await asyncio.to_thread(layout.write, self.place.state, state.dump(new))
+            await asyncio.to_thread(write_whole, self.place.state, state.dump(new), mode=0o600)
             self.state = new
 
     def _begin(self, spec: state.Spec) -> None:

@@ -77,7 +77,7 @@ def begin(run: Run, plan: Plan) -> None:
         )
     before = routing_of(view)
     sick = [name for name in before.traffic if not run.patiently(lambda name=name: run.probe(name), until=until)]  # type: ignore[misc]  # mypy cannot see a lambda's default
-    snapshot = snapshot_of(run, view, sick)
+    snapshot = run.patiently(lambda: snapshot_of(run, view, sick), until=until)
     deploy_id = plan.identity(before.to_json())
     document = plan.document()
     run.record(PLANNED, "done", after={"plan": document, "snapshot": snapshot}, deploy_id=deploy_id, plan=document)

@@ -114,24 +114,42 @@ class Run:
 
     def take(self) -> None:
         """Take the lease, waiting at most lock_timeout for another owner's. Raises Conflict."""
-        until = self.now + self.rollout.lock_timeout
+        began = self.now
+        until = began + self.rollout.lock_timeout
         while True:
             try:
                 self.lease = self.endpoint.acquire(self.owner, seconds=self.rollout.lease, now=self.now)
                 return
-            except (Conflict, Unavailable):
+            except Conflict:
                 if self.now >= until:
                     raise
-            self._pause(min(self.rollout.poll, max(until - self.now, 0.01)))
+            except Unavailable:
+                if self.now >= max(until, began + self.rollout.rollback_timeout):
+                    raise
+            self._pause(min(self.rollout.poll, max(until - self.now, 1.0)))
 
     def renew(self, *, always: bool = False) -> None:
-        """Keep the lease; a new epoch means that somebody had it in between. Raises Conflict."""
+        """Keep the lease; a new epoch means that somebody had it in between. Raises Conflict.
+
+        A lease that cannot be reached is still ours until it runs out; only then Unavailable.
+        """
         mine = self.lease
         if mine is None:
             raise AssertionError("no lease was taken")
         if not always and mine.expires - self.now > self.rollout.lease / 2:
             return
-        fresh = self.endpoint.acquire(self.owner, seconds=self.rollout.lease, now=self.now)
+        until = self.now + self.rollout.rollback_timeout
+        while True:
+            try:
+                fresh = self.endpoint.acquire(self.owner, seconds=self.rollout.lease, now=self.now)
+                break
+            except Unavailable as error:
+                self.trouble = error.what
+                if self.now < mine.expires:
+                    return  # still ours; it is tried again at the next step
+                if self.now >= until:
+                    raise
+            self._pause(min(1.0, self.rollout.poll))
         if fresh.epoch != mine.epoch:
             self.endpoint.release(fresh)
             raise Conflict(
@@ -153,11 +171,7 @@ class Run:
         while True:
             if self.stop():
                 raise Stopped
-            try:
-                self.renew()
-            except Unavailable:
-                if self.lease is None or self.now >= self.lease.expires:
-                    raise
+            self.renew()
             left = until - self.now
             if left <= 0:
                 return
@@ -204,7 +218,7 @@ class Run:
             return False
         except Conflict as error:
             self.renew(always=True)
-            self.fenced(self.endpoint.observe())
+            self.fenced(self.patiently(self.endpoint.observe, until=self.now + self.rollout.lease))
             self.trouble = error.what
             return False
         return True
@@ -259,22 +273,25 @@ class Run:
         deploy_id: str = "",
         plan: Mapping[str, Any] | None = None,
     ) -> None:
-        """Append one record, durable on return, and go on from it."""
+        """Append one record, durable on return, and go on from it. Tried again while the journal is unreachable:
+
+        a record that stands there twice means what it means once.
+        """
         self.renew()
         document = plan or (self.progress.plan if self.progress else {})
-        written = self.journal.append(
-            {
-                "epoch": self.epoch,
-                "deploy_id": deploy_id or self.at.deploy_id,
-                "ts": self.now,
-                "state": state,
-                "kind": kind,
-                "before": dict(before or {}),
-                "after": dict(after or {}),
-                "policy_digest": document.get("policy_digest", ""),
-                "model_digest": document.get("green", {}).get("model_digest", ""),
-            }
-        )
+        entry = {
+            "epoch": self.epoch,
+            "deploy_id": deploy_id or self.at.deploy_id,
+            "ts": self.now,
+            "state": state,
+            "kind": kind,
+            "before": dict(before or {}),
+            "after": dict(after or {}),
+            "policy_digest": document.get("policy_digest", ""),
+            "model_digest": document.get("green", {}).get("model_digest", ""),
+        }
+        until = self.now + self.rollout.rollback_timeout
+        written = self.patiently(lambda: self.journal.append(entry), until=until)
         self.progress = advance(self.progress, written)
 
     # requests

@@ -261,7 +261,9 @@ class FakeEndpoint:
 
     def _catch_up(self) -> None:
         now = self.clock.now()
-        stops = sorted({*(d.until for d in self.deployments.values()), self.pending.until if self.pending else now, now})
+        stops = sorted(
+            {*(d.until for d in self.deployments.values()), self.pending.until if self.pending else now, now}
+        )
         for stop in stops:
             if self.seen <= stop <= now:
                 self._generate(stop)

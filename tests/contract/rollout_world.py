@@ -119,7 +119,9 @@ class World:
     def deploy(self, plan: Plan, faults: Mapping[int, str | Callable[[], None]] | None = None, **more: Any) -> Ended:
         return machine.deploy(plan, **self.ports(faults), **more)
 
-    def reconcile(self, plan: Plan | None = None, faults: Mapping[int, str | Callable[[], None]] | None = None) -> Ended:
+    def reconcile(
+        self, plan: Plan | None = None, faults: Mapping[int, str | Callable[[], None]] | None = None
+    ) -> Ended:
         return machine.reconcile(plan, **self.ports(faults), sample=None if plan else BODIES[0])
 
     def rollback(self, to: str | None = None) -> Ended:

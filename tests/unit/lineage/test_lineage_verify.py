@@ -559,6 +559,20 @@ def test_a_statement_that_follows_nothing(tmp_path: Path, door: str) -> None:
 
 
 @door
+def test_a_gate_statement_without_its_parts(tmp_path: Path, door: str) -> None:
+    built = _ready(tmp_path)
+    _change_statement(built, 1, lambda body: body["predicate"].pop("timeVerified"), None)
+    _says(DOORS[door](built), "gate statement", "lacks what every gate statement has")
+
+
+@gated_door
+def test_approvals_that_are_none(tmp_path: Path, door: str) -> None:
+    built = _ready(tmp_path)
+    _change_statement(built, 1, lambda body: body["predicate"].update(approvals=[{"by": "user:bob"}]), None)
+    _says(DOORS[door](built, rule=ApprovalRule(minimum=1)), "approvals are not approvals")
+
+
+@door
 def test_no_sums_file(tmp_path: Path, door: str) -> None:
     built = _ready(tmp_path)
     (built.folder.path / "SHA256SUMS").unlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from gates.checks.rate_ratio import Window
 from gates.errors import Unavailable
 from gates.evidence import Counted, Evidence
 from gates.rollout.golden import differs
@@ -122,8 +123,28 @@ def gather(events: list[RequestEvent], green: str, *, bootstrap: bool, mirrored:
     }
     if not bootstrap:
         parts["champion_counts"] = {"http_5xx": Counted(sum(is_error(e.status) for e in others), len(others))}
+        parts["facts"] = {"windows": {"http_5xx": windows(events, green, mirrored=mirrored)}}
         parts["champion_samples"] = {"latency_ms": np.array([e.ms for e in others], dtype=np.float64)}
     return Evidence(champion_absent=bootstrap, **parts)
+
+
+def windows(events: list[RequestEvent], green: str, *, mirrored: bool) -> tuple[Window, ...]:
+    """Green's and the others' errors while green's share was the same: an error falls on green with that share.
+
+    The share is what the events say: green's own, else one minus the other's, or green's last where others are many.
+    """
+    many = len({e.deployment for e in events if e.deployment != green}) > 1
+    cells: dict[float, list[int]] = {}
+    last = 0.0
+    for event in events:
+        mine = event.deployment == green
+        if event.mirrored != (mirrored and mine):
+            continue
+        last = event.share if mine else last if many else 1.0 - event.share
+        cell = cells.setdefault(0.0 if mirrored else round(last, 4), [0, 0, 0, 0])
+        cell[0 if mine else 2] += is_error(event.status)
+        cell[1 if mine else 3] += 1
+    return tuple(Window(Counted(a, n), Counted(b, m)) for a, n, b, m in cells.values())
 
 
 def keep_watch(run: Run, plan: Plan, watch: Watch, state: str, *, since: float, mirrored: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""An online endpoint in memory that enforces the service's rules, its clock, its journal, and a proxy that breaks things.
+"""An online endpoint in memory that enforces the service's rules; its clock, journal, and what breaks it.
 
 It is held to the same contract suite as the real ones (test_endpoint_contract.py). Mutations take simulated time, a
 write during a write is refused as busy, and at every change the invariants of the design are asserted.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import heapq
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gates.errors import Conflict, InvalidInput, Unavailable
-from gates.rollout.port import Champion, Endpoint
 from gates.serving import Answer, DeploymentSpec, DeploymentView, EndpointView, Lease, RequestEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gates.rollout.port import Champion, Endpoint
 
 T = TypeVar("T")
 

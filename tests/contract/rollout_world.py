@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fake_endpoint import (
     Behaviour,
@@ -20,13 +19,17 @@ from fake_endpoint import (
     model_answer,
 )
 
-from gates.evidence import Evidence
 from gates.rollout import machine
 from gates.rollout.journal import fold
 from gates.rollout.plan import Golden, Plan, Rollout, Smoke, green_name
-from gates.rollout.run import Ended
 from gates.serving import DeploymentSpec
 from gates.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gates.evidence import Evidence
+    from gates.rollout.run import Ended
 
 BODIES = (b'{"input_data": [[1]]}', b'{"input_data": [[2]]}')
 QUICK = Rollout(steps=(10, 50, 100), interval=10.0, bake=20.0, keep_old=60.0, poll=5.0, lease=60.0)

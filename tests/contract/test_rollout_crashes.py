@@ -93,7 +93,7 @@ def test_reconcile_without_the_plan_restores_the_snapshot(name: str) -> None:
 
 @pytest.mark.parametrize("fault", ["timeout", "409", "429", "500", "hang"])
 def test_a_fault_at_any_point_is_only_a_delay(fault: str) -> None:
-    """One run, no death, green is well: one fault anywhere is only a delay. 409 is what the service says to mutations."""
+    """One run, no death, green is well: one fault anywhere is a delay. 409 is for mutations only."""
     first = healthy()
     first.deploy(plan_for(2))
     names = first.points.names

@@ -149,7 +149,7 @@ class LocalEndpoint:
         )
         root = str(Path(gates.__file__).parents[1])
         code = (
-            f"import sys; sys.path.append({root!r}); "
+            f"import sys; {root!r} in sys.path or sys.path.insert(0, {root!r}); "
             "from gates.backends.local.endpoint.supervisor import main; sys.exit(main())"
         )
         with self.place.log.open("ab") as log:

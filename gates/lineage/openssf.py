@@ -1,7 +1,8 @@
-"""An OpenSSF model-signing signature over the same folder, where a policy requires one (extra: `model-signing`).
+"""An OpenSSF model-signing signature over the same folder, for who wants to require one.
 
 Their library verifies the signature and the bytes, but leaves out paths that the signature says to ignore. We do not:
-every file of the model's identity must be one that was signed.
+every file of the model's identity must be one that was signed. Needs `model-signing`, whose release 1.1.1 imports
+`pyopenssl` without declaring it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ def require_openssf(model: Path, signature: Path, public_key: Path) -> None:
         from model_signing import verifying
     except ImportError as error:
         raise InvalidInput(
-            "an OpenSSF signature is required and model-signing is not installed", hint="pip install model-signing"
+            "an OpenSSF signature is required and model-signing is not installed",
+            hint="pip install model-signing pyopenssl",
         ) from error
     files = {item.path for item in folder_sums(model)}
     try:
         verifier: Any = verifying.Config  # its methods are typed, its constructor is not
         verifier().use_elliptic_key_verifier(public_key=public_key).verify(model, signature)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # whatever their library trips over, it did not verify
         raise Refused(
             f"the OpenSSF signature does not hold for {model}: {error}", hint="sign these bytes", file=signature
         ) from error

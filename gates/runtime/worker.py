@@ -55,8 +55,10 @@ def main(request_path: str) -> int:
 
 
 def _work(request: dict[str, Any]) -> dict[str, Any]:
+    chosen = request.get("columns") or []
+    there = _there(request["data"], chosen)
     model = _Model(request["model"], request["function"])
-    frame = _read(request["data"], request.get("columns") or model.columns, model)
+    frame = _read(request["data"], chosen or model.columns or there, there, model)
     prediction, scores = model.ask_all(frame)
     _write(request["out"], prediction, scores, model.labels)
     reply = {
@@ -156,8 +158,6 @@ class _Model:
             if scores is not None and scores.shape[1:] != (len(self.labels),):
                 raise Failure("predict", f"predict_proba gave {scores.shape} for {len(self.labels)} classes")
             parts.append((prediction, scores))
-        if not parts:
-            raise Failure("data", "the data has no rows")
         scores = None if parts[0][1] is None else np.concatenate([part[1] for part in parts])
         return np.concatenate([part[0] for part in parts]), scores
 
@@ -221,31 +221,50 @@ def _load(loader: Callable[[str], Any], path: str) -> Any:
         raise Failure("model", type(error).__name__ + ": " + _first_line(error)) from error
 
 
-def _read(path: str, columns: list[str], model: _Model) -> Any:
+def _there(path: str, columns: list[str]) -> list[str]:
+    """The data's columns; fails early, before a model is loaded, for data that cannot be scored."""
     try:
         import pandas as pd
 
-        if path.lower().endswith((".csv", ".csv.gz")):
-            there = list(pd.read_csv(path, nrows=0).columns)
+        if _is_csv(path):
+            head = pd.read_csv(path, nrows=1)
+            there, rows = list(head.columns), len(head)
         else:
             import pyarrow.parquet as pq
 
-            there = list(pq.read_schema(path).names)
+            file = pq.ParquetFile(path)
+            there, rows = list(file.schema_arrow.names), file.metadata.num_rows
     except ImportError as error:
         raise Failure("interpreter", _first_line(error), missing=error.name or "pandas") from error
     except Exception as error:
         raise Failure("data", "cannot be read: " + _first_line(error)) from error
-    wanted = columns or there
-    wanted = [name for name in wanted if name in there or name not in model.optional]
+    if not rows:
+        raise Failure("data", "the data has no rows")
+    _require(columns, there)
+    return there
+
+
+def _require(wanted: list[str], there: list[str]) -> None:
     lacking = [name for name in wanted if name not in there]
     if lacking:
         raise Failure("columns", "lacks columns that the model needs: " + ", ".join(lacking), there=there)
+
+
+def _read(path: str, wanted: list[str], there: list[str], model: _Model) -> Any:
+    import pandas as pd
+
+    wanted = [name for name in wanted if name in there or name not in model.optional]
+    _require(wanted, there)
     try:
-        if path.lower().endswith((".csv", ".csv.gz")):
+        if _is_csv(path):
             return pd.read_csv(path, usecols=wanted, dtype=dict.fromkeys(model.text_columns, str))[wanted]
         return pd.read_parquet(path, columns=wanted)[wanted]
     except Exception as error:
         raise Failure("data", "cannot be read: " + _first_line(error)) from error
+
+
+def _is_csv(path: str) -> bool:
+    return path.lower().endswith((".csv", ".csv.gz"))
 
 
 def _write(path: str, prediction: Any, scores: Any, labels: list[Any]) -> None:

@@ -28,9 +28,14 @@ def main(uri: str, artifacts: str, ready: str) -> None:
 
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     # The first question makes or migrates the database. The server must not say that it is ready before that.
-    answer = app.test_client().get("/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": "127.0.0.1"})
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    try:
+        answer = app.test_client().get("/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": "127.0.0.1"})
+    except Exception as error:  # noqa: BLE001  # whatever it is, the reason is what the owner needs
+        sys.exit(f"MLflow cannot use {uri}: {str(error).partition(chr(10))[0]}")
+    app.config["PROPAGATE_EXCEPTIONS"] = None
     if answer.status_code != 200:
-        sys.exit(f"MLflow cannot use {uri}: {answer.get_data(as_text=True)}")
+        sys.exit(f"MLflow cannot use {uri}: {' '.join(answer.get_data(as_text=True).split())}")
     beside = Path(f"{ready}.part")
     beside.write_text(f"http://127.0.0.1:{server.server_port}")
     beside.replace(ready)

@@ -7,12 +7,13 @@ end into outputs and an exit code.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from gates import __version__, inputs, project
 from gates.document import did_you_mean
@@ -23,8 +24,9 @@ from gates.steps.execute import defect, execute, failed, finish, print_outputs
 from gates.steps.step import CommonOutputs, Context, Ended, Folders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
+    from typing import TextIO
 
     from gates.backends import Backend
     from gates.platforms import Platform
@@ -49,20 +51,28 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
     """One command, from arguments to exit code. Environment and working directory are arguments."""
-    platform = detect(env, sys.stderr)
-    try:
-        command, flags = parse(argv)
-    except GatesError as error:
-        return failed(error, platform, cwd).exit_code
+    platform = detect(env, heedless(sys.stderr))
+    command, rest = choose(argv)
     if command is None:
+        try:
+            _answer(answer_without_command(argv))
+        except GatesError as error:
+            return failed(error, platform, cwd).exit_code
+        return 0
+    if "-h" in rest or "--help" in rest:
+        _answer(parser_of(command).format_help())
         return 0
     module = command.load()
     out: CommonOutputs = module.Outputs()
     report_dir: Path | None = None
-    as_json = flags.get("json") == "true"
+    as_json = "--json" in rest
     try:
-        folders = inputs.read(Folders, flags=flags, env=env, base=cwd)
+        folders = inputs.read(Folders, flags=_places(rest), env=env, base=cwd)
         state_dir, report_dir = _folders(folders, command)
+        flags = parse(command, rest)
+        as_json = (flags.get("json") or env.get("GATES_JSON")) == "true"
+        for flag, folder in (("state-dir", state_dir), ("report-dir", report_dir)):
+            _can_be_folder(folder, flag)
         settings = project.load(folders.config, env)
         values = inputs.read(module.Inputs, flags=flags, env=env, config=settings.get, base=cwd)
         as_json = values.json
@@ -77,17 +87,30 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
         end = failed(error, platform, cwd)
     except Exception:  # noqa: BLE001  # the last resort, as in execute()
         end = defect(platform, report_dir)
-    return _end(end, out, report_dir, platform, as_json=as_json, query=not command.action)
+    return _end(end, out, report_dir, platform, cwd, as_json=as_json, query=not command.action)
 
 
 def _end(
-    end: Ended, out: CommonOutputs, report_dir: Path | None, platform: Platform, *, as_json: bool, query: bool
+    end: Ended,
+    out: CommonOutputs,
+    report_dir: Path | None,
+    platform: Platform,
+    cwd: Path,
+    *,
+    as_json: bool,
+    query: bool,
 ) -> int:
-    values = finish(end, out, None if query else report_dir, platform)
+    folder = None if query else report_dir
+    try:
+        values = finish(end, out, folder, platform)
+    except GatesError as error:  # the platform did not take the outputs: what follows must not take this for a pass
+        said = failed(error, platform, cwd)
+        end = said if end.exit_code == 0 else end
+        values = finish(end, out, folder, None)
     if query and end.text:
-        print(end.text)  # noqa: T201  # the answer of a query is what stdout is for
+        _answer(end.text)
     elif as_json:
-        print_outputs(values, sys.stdout)
+        print_outputs(values, heedless(sys.stdout))
     if end.exit_code == 0 and end.message:
         platform.say(end.message)
     platform.complete(end.exit_code, end.message)
@@ -110,35 +133,79 @@ def _backend(name: str, context: Context) -> Backend:
     raise InvalidInput("backend 'azureml' is not built yet", hint="write backend: local")
 
 
-def parse(argv: Sequence[str]) -> tuple[Command | None, dict[str, str | None]]:
-    """The command and its flags; (None, {}) when help or the version was shown."""
+def _can_be_folder(folder: Path | None, flag: str) -> None:
+    if folder is not None and (bad := next((p for p in (folder, *folder.parents) if p.exists()), folder)).is_file():
+        raise InvalidInput(f"--{flag}: {bad} is a file", hint="name a folder")
+
+
+def choose(argv: Sequence[str]) -> tuple[Command | None, list[str]]:
+    """The command, and the arguments after its verb; (None, argv) when they begin with no command."""
     verb = next((v for v in sorted(COMMANDS, key=len, reverse=True) if list(argv[: len(v.split())]) == v.split()), None)
-    if verb is None:
-        return _parse_top(argv)
-    command = COMMANDS[verb]
-    parser = parser_of(command)
-    rest = list(argv[len(verb.split()) :])
-    if "-h" in rest or "--help" in rest:
-        print(parser.format_help())  # noqa: T201  # help goes to stdout
-        return None, {}
-    known, unknown = parser.parse_known_args(rest)
+    return (COMMANDS[verb], list(argv[len(verb.split()) :])) if verb else (None, list(argv))
+
+
+def parse(command: Command, rest: Sequence[str]) -> dict[str, str | None]:
+    """The flags as texts, by name. Raises errors.InvalidInput for what is not declared."""
+    known, unknown = parser_of(command).parse_known_args(list(rest))
     if unknown:
         flags = ["--" + option.flag for option in inputs.declared(command.load().Inputs)]
         raise InvalidInput(
-            f"gates {verb}: unknown argument {unknown[0]}", hint=did_you_mean(unknown[0].split("=")[0], flags)
+            f"gates {command.verb}: unknown argument {unknown[0]}", hint=did_you_mean(unknown[0].split("=")[0], flags)
         )
-    return command, vars(known)
+    return vars(known)
 
 
-def _parse_top(argv: Sequence[str]) -> tuple[None, dict[str, str | None]]:
+def _places(rest: Sequence[str]) -> dict[str, str | None]:
+    """Where things are, read even when the other arguments are wrong, so that the outputs find their place."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in inputs.declared(Folders):
+        parser.add_argument(f"--{option.flag}", dest=option.name, nargs="?")
+    return vars(parser.parse_known_args(list(rest))[0])
+
+
+def answer_without_command(argv: Sequence[str]) -> str:
+    """Help or version. Raises errors.InvalidInput for an unknown command."""
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(top_help())  # noqa: T201  # help goes to stdout
-        return None, {}
+        return top_help()
     if argv[0] in ("-V", "--version", "version"):
-        print(f"gates {__version__}")  # noqa: T201  # so does the version
-        return None, {}
+        return f"gates {__version__}"
     word = " ".join(argv[:2]) if any(verb.startswith(f"{argv[0]} ") for verb in COMMANDS) else argv[0]
     raise InvalidInput(f"gates: unknown command '{word}'", hint=did_you_mean(word, COMMANDS))
+
+
+def heedless(stream: TextIO) -> TextIO:
+    """A stream whose reader may go away (`gates … | head`): what is said then is lost, and the run goes on to its end.
+
+    The descriptor is turned to /dev/null, or the interpreter would complain once more when it flushes at its exit.
+    """
+    return cast("TextIO", _Heedless(stream))
+
+
+class _Heedless(io.TextIOBase):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        return self._heedlessly(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        self._heedlessly(self._stream.flush)
+
+    def _heedlessly(self, act: Callable[[], int | None]) -> int:
+        try:
+            return act() or 0
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            return 0
+
+
+def _answer(text: str) -> None:
+    print(text, file=heedless(sys.stdout), flush=True)
 
 
 _METAVAR = {"bool": "true|false"}

@@ -75,7 +75,9 @@ def parse_yaml(raw: bytes, file: Path, what: str, *, env: Mapping[str, str] | No
     lines: dict[Key, int] = {}
     value = _build(node, (), lines, file, env)
     if not isinstance(value, dict):
-        raise InvalidInput(f"{what} must be a mapping of keys", file=file, line=1, hint="begin with 'version: 1'")
+        raise InvalidInput(
+            f"{what} must be a mapping of keys", file=file, line=1, hint="write lines of the form `key: value`"
+        )
     return Document(file, value, raw, lines)
 
 
@@ -87,7 +89,7 @@ def load_json(path: Path, what: str, *, allow_nan: bool = False) -> Any:
     """Strict JSON: no duplicate keys; NaN and infinity only with `allow_nan` (a check refuses them)."""
     raw = read_bytes(path, what)
     if not raw.strip():
-        raise InvalidInput(f"{what} is empty", file=path, hint="an empty file decides nothing")
+        raise InvalidInput(f"{what} is empty", file=path, line=1, hint="an empty file decides nothing")
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
@@ -105,7 +107,9 @@ def load_json(path: Path, what: str, *, allow_nan: bool = False) -> Any:
     try:
         return json.loads(_text(raw, path, what), object_pairs_hook=pairs, parse_constant=constant)
     except json.JSONDecodeError as error:
-        raise InvalidInput(f"not JSON: {error.msg}", file=path, line=error.lineno) from None
+        raise InvalidInput(
+            f"not JSON: {error.msg}", file=path, line=error.lineno, hint="double quotes, no comments, no trailing comma"
+        ) from None
     except RecursionError:
         raise InvalidInput(f"{what} is nested too deeply", file=path) from None
 
@@ -171,7 +175,7 @@ def _build_mapping(node: Any, path: Key, lines: dict[Key, int], file: Path, env:
     mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag.endswith(":merge"):
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag.endswith(":merge") or not _is_text(key_node.value):
             raise InvalidInput(
                 "a key must be plain text", file=file, line=line, hint="merge keys (<<) are not supported"
             )
@@ -186,6 +190,8 @@ def _build_mapping(node: Any, path: Key, lines: dict[Key, int], file: Path, env:
 
 def _scalar(node: Any, line: int, file: Path, env: Mapping[str, str] | None) -> Any:
     text, tag = node.value, node.tag.rpartition(":")[2]
+    if not _is_text(text):
+        raise InvalidInput("half of a surrogate pair is no character", file=file, line=line, hint="write the character")
     if not node.style and _BARE_EXPONENT.match(text):
         number = f"{float(text):e}"
         mantissa, _, exponent = number.partition("e")
@@ -214,6 +220,15 @@ def _variable(match: re.Match[str], env: Mapping[str, str], file: Path, line: in
             f"environment variable {name} is not set", file=file, line=line, hint=f"set {name} or write the value"
         )
     return env[name]
+
+
+def _is_text(value: str) -> bool:
+    """False for what no UTF-8 file can hold: a lone surrogate, from an escape as `\\ud800`."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _get(value: Any, path: Key) -> Any:

@@ -9,6 +9,7 @@ workflow passes for an input that nobody set).
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,8 @@ def parse(declaration: Option, text: str, where: str, base: Path | None = None) 
     """Parse the text of one input by its kind; the message names the flag or the variable that carried it."""
     if "\x00" in text:
         raise InvalidInput(f"{where}: a NUL character", hint="remove it")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(f"{where}: {_short(text)!a} is not UTF-8", hint="rename it, or set a UTF-8 locale")
     text = text.strip()
     if declaration.kind == "path":
         return Path(text) if base is None else base / text
@@ -135,10 +138,13 @@ def parse(declaration: Option, text: str, where: str, base: Path | None = None) 
 def number(text: str, where: str) -> float:
     if not re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", text):
         raise InvalidInput(f"{where}: expected a number, got '{_short(text)}'", hint="write e.g. 0.05")
-    return float(text)
+    if math.isinf(value := float(text)):
+        raise InvalidInput(f"{where}: '{_short(text)}' is beyond every number", hint="write e.g. 0.05")
+    return value
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 1000 * 86400.0  # the operating system's own waits overflow beyond
 
 
 def duration(text: str, where: str) -> float:
@@ -146,7 +152,10 @@ def duration(text: str, where: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if not match:
         raise InvalidInput(f"{where}: expected a duration, got '{_short(text)}'", hint="write e.g. 60s, 10m, 2h or 7d")
-    return float(match.group(1)) * _UNITS[match.group(2)]
+    seconds = float(match.group(1)) * _UNITS[match.group(2)]
+    if seconds > _LONGEST:
+        raise InvalidInput(f"{where}: '{_short(text)}' is longer than 1000 days", hint="write e.g. 60s, 10m, 2h or 7d")
+    return seconds
 
 
 def to_text(value: Any) -> str:

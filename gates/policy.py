@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gates.checks.spec import Check
+    from gates.errors import InvalidInput
 
 STAGES = ("train", "validate", "register", "deploy", "canary", "drift")
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='A date, quoted: "2027-06-30".')]
@@ -164,6 +165,8 @@ def load(raw: bytes, file: Path, *, source: str = "file", today: date) -> Policy
     stages = {}
     for name in STAGES:
         stage = getattr(settings.stages, name)
+        if stage is None and name in document.value["stages"]:
+            raise _without_checks(document, name)
         if stage is not None:
             stages[name] = _stage(document, name, stage, settings.defaults)
     if not stages:
@@ -190,15 +193,18 @@ def schema() -> dict[str, Any]:
 def _stage(document: Document, name: str, stage: StageFile, defaults: Defaults) -> Stage:
     at = ("stages", name)
     if not stage.checks:
-        raise document.error(
-            f"stage '{name}' has no checks", at, "a stage without checks decides nothing; add one or remove it"
-        )
+        raise _without_checks(document, name)
     if stage.approvals and name != "deploy":
         raise document.error("approvals belong to the stage 'deploy'", (*at, "approvals"), "move them there")
     if stage.retrain and name != "drift":
         raise document.error("retrain belongs to the stage 'drift'", (*at, "retrain"), "move it there")
     bound = tuple(_bind(document, (*at, "checks", i), raw, defaults) for i, raw in enumerate(stage.checks))
     return Stage(name, document.line(at) or 0, bound, stage.approvals, stage.retrain)
+
+
+def _without_checks(document: Document, name: str) -> InvalidInput:
+    what = f"stage '{name}' has no checks"
+    return document.error(what, ("stages", name), "a stage without checks decides nothing; add one or remove it")
 
 
 def _bind(document: Document, at: tuple[str | int, ...], raw: dict[str, Any], defaults: Defaults) -> Bound:

@@ -84,11 +84,12 @@ class Gathering:
     def candidate(self, subject: Subject, needs: Iterable[Need]) -> None:
         """Predictions, and one-row timings where a check needs them."""
         timings = max((int(need.options.get("min_samples", 200)) for need in needs if need.name == TIMING), default=0)
-        path = subject.predictions or self._score(subject, "candidate", timings)
+        path = self._ready(subject, "the predictions") or self._score(subject, "candidate", timings)
         self.store.add_file(CANDIDATE, path)
 
     def champion(self, subject: Subject) -> None:
-        self.store.add_file(CHAMPION, subject.predictions or self._score(subject, "champion", 0))
+        path = self._ready(subject, "the champion's predictions") or self._score(subject, "champion", 0)
+        self.store.add_file(CHAMPION, path)
 
     def reported(self, path: Path) -> None:
         """A metrics file of the user's own, which must be readable as one."""
@@ -108,6 +109,12 @@ class Gathering:
                 samples=self.samples,
             )
         )
+
+    def _ready(self, subject: Subject, what: str) -> Path | None:
+        """A predictions file of the user's own, which must be readable as one: complaints name it, not our copy."""
+        if subject.predictions is not None:
+            predictions.read(subject.predictions, self.shape, what)
+        return subject.predictions
 
     def _score(self, subject: Subject, who: str, timings: int) -> Path:
         if subject.model is None or self.data is None:

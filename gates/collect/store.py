@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from gates.collect import metrics_file, predictions
+from gates.document import read_bytes
 from gates.errors import InvalidInput
 from gates.evidence import Evidence
 from gates.files import write_whole
@@ -43,12 +43,7 @@ class Store:
         self.items: list[EvidenceItem] = []
 
     def add_file(self, name: str, path: Path, *, self_reported: bool = False) -> None:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f".{sha256}"
-        shutil.copyfile(path, beside)
-        beside.replace(self.folder / sha256)
-        self.items.append(EvidenceItem(name, f"sha256:{sha256}", self_reported))
+        self.add_bytes(name, read_bytes(path, f"evidence '{name}'"), self_reported=self_reported)
 
     def add_bytes(self, name: str, raw: bytes, *, self_reported: bool = False) -> None:
         sha256 = hashlib.sha256(raw).hexdigest()

@@ -27,7 +27,7 @@ def read_table(path: Path, columns: Sequence[str] | None, what: str) -> pa.Table
         raise InvalidInput(f"{what} not found", file=path, hint="check the path")
     if path.stat().st_size == 0:
         raise InvalidInput(f"{what} is empty", file=path, hint="an empty file decides nothing")
-    csv = path.suffix.lower() == ".csv"
+    csv = _is_csv(path)
     try:
         names = pcsv.open_csv(path).schema.names if csv else pq.read_schema(path).names
         for name in columns or ():
@@ -44,6 +44,14 @@ def read_table(path: Path, columns: Sequence[str] | None, what: str) -> pa.Table
         ) from error
 
 
+def _is_csv(path: Path) -> bool:
+    """By suffix; by its first bytes where there is none: evidence files are named by digest."""
+    if path.suffix:
+        return path.suffix.lower() == ".csv"
+    with path.open("rb") as file:
+        return file.read(4) != b"PAR1"
+
+
 def column_names(path: Path, what: str) -> list[str]:
     return list(read_schema(path, what))
 
@@ -52,7 +60,7 @@ def read_schema(path: Path, what: str) -> Mapping[str, str]:
     """Names and Arrow types of the columns."""
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() == ".csv" or not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file() or path.stat().st_size == 0 or _is_csv(path):
         table = read_table(path, None, what)
         return {field.name: str(field.type) for field in table.schema}
     import pyarrow as pa

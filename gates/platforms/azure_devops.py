@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gates.errors import Unavailable
 from gates.platforms.text import MESSAGE_LIMIT, cut, neutral
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class AzureDevOps:
         print("##[endgroup]", file=self._stream, flush=True)
 
     def mask(self, secret: str) -> None:
-        for line in filter(None, secret.splitlines()):
-            self._command("task.setsecret", line)
+        for line in filter(None, secret.splitlines()):  # as it is: made harmless, it would be another text
+            print(f"##vso[task.setsecret]{_escaped(line)}", file=self._stream, flush=True)
 
     def annotate(self, level: Level, message: str, *, file: str = "", line: int = 0, title: str = "") -> None:
         text = cut(f"{title}: {message}" if title else message, MESSAGE_LIMIT, "…")
@@ -52,7 +53,10 @@ class AzureDevOps:
     def append_summary(self, markdown: str) -> None:
         folder = Path(self._env.get("AGENT_TEMPDIRECTORY") or ".")
         path = folder / f"gates-summary-{uuid.uuid4().hex}.md"
-        path.write_text(markdown, encoding="utf-8")
+        try:
+            path.write_text(markdown, encoding="utf-8")
+        except OSError as error:
+            raise Unavailable(f"cannot write the summary {path}: {error.strerror}") from error
         self._command("task.uploadsummary", str(path.absolute()))
 
     def complete(self, exit_code: int, message: str) -> None:
@@ -78,5 +82,9 @@ class AzureDevOps:
 
 
 def _escape(text: str, *, property: bool = False) -> str:  # noqa: A002  # the word of the logging-command syntax
-    text = neutral(text).replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
+    text = _escaped(neutral(text))
     return text.replace(";", "%3B").replace("]", "%5D") if property else text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")

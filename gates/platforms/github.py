@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gates.errors import Unavailable
 from gates.platforms.text import MESSAGE_LIMIT, SUMMARY_LIMIT, cut, neutral
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class GitHub:
         self._command("endgroup", "")
 
     def mask(self, secret: str) -> None:
-        for line in filter(None, secret.splitlines()):
-            self._command("add-mask", line)
+        for line in filter(None, secret.splitlines()):  # as it is: made harmless, it would be another text
+            print(f"::add-mask::{_escaped(line)}", file=self._stream, flush=True)
 
     def annotate(self, level: Level, message: str, *, file: str = "", line: int = 0, title: str = "") -> None:
         count = self._annotated[level] = self._annotated.get(level, 0) + 1
@@ -73,8 +74,11 @@ class GitHub:
 
     def _append(self, variable: str, text: str) -> None:
         if path := self._env.get(variable):
-            with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            try:
+                with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+                    file.write(text)
+            except OSError as error:
+                raise Unavailable(f"cannot write {variable} ({path}): {error.strerror}") from error
 
     def _command(self, command: str, data: str, **properties: str) -> None:
         given = ",".join(f"{key}={_escape(value, property=True)}" for key, value in properties.items() if value)
@@ -82,9 +86,13 @@ class GitHub:
 
 
 def _escape(text: str, *, property: bool = False) -> str:  # noqa: A002  # the word of the workflow-command syntax
-    text = neutral(text) if not property else " ".join(neutral(text).split("\n"))
-    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return text.replace(":", "%3A").replace(",", "%2C") if property else text
+    if not property:
+        return _escaped(neutral(text))
+    return _escaped(" ".join(neutral(text).split("\n"))).replace(":", "%3A").replace(",", "%2C")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _heredoc(name: str, value: str) -> str:

@@ -35,5 +35,5 @@ def endpoint_name(given: str, context: Context) -> str:
     """As given, or as the endpoint file of mlops.yml says."""
     if given:
         return given
-    path = context.need(context.project.get("deploy.endpoint"), "deploy.endpoint")
+    path = context.need(context.project.get("deploy.endpoint"), "deploy.endpoint", flag="name")
     return str(load_yaml(path, "the endpoint file").value.get("name") or "")

@@ -90,7 +90,7 @@ def one_line(text: str) -> str:
 
 
 def print_outputs(values: Mapping[str, str], stream: TextIO) -> None:
-    print(json.dumps(values, ensure_ascii=False), file=stream, flush=True)
+    print(json.dumps(values), file=stream, flush=True)
 
 
 def _relative(file: str | None, cwd: Path) -> str:

@@ -47,28 +47,35 @@ Outputs = _outputs()
 def run(inputs: Inputs, context: Context, out: Any) -> Ended:
     """Run the steps that are named, in the order of the pipeline."""
     known = {step.verb: step for step in STEPS}
+    if not inputs.steps:
+        raise InvalidInput("--steps names no step", hint=f"write e.g. {','.join(known)}")
     for name in inputs.steps:
         if name not in known:
             raise InvalidInput(f"--steps: '{name}' is no step", hint=did_you_mean(name, known))
+    chosen = [(step, _values(step, inputs, context)) for step in STEPS if step.verb in inputs.steps]
     end = Ended()
     done = []
-    for step in STEPS:
-        if step.verb in inputs.steps:
-            end = _one(step, inputs, context, out)
-            if end.exit_code != 0:
-                return Ended(end.outcome, end.exit_code, f"stopped at {step.verb}: {end.message}")
-            done.append(step.verb)
+    for step, values in chosen:
+        end = _one(step, values, context, out)
+        if end.exit_code != 0:
+            return Ended(end.outcome, end.exit_code, f"stopped at {step.verb}: {end.message}")
+        done.append(step.verb)
     return Ended(message=f"done: {', '.join(done)}. {end.message}")
 
 
-def _one(step: Command, inputs: Inputs, context: Context, out: Any) -> Ended:
-    module = step.load()
-    theirs = module.Outputs()
-    own = dataclasses.replace(context, step=step.verb, report_dir=context.report_dir / step.verb)
+def _values(step: Command, inputs: Inputs, context: Context) -> Any:
+    """A step's own inputs, read before the first step starts: a bad one is not found after hours of training."""
     common = {
         f.name: str(getattr(inputs, f.name)) for f in dataclasses.fields(Common) if f.name in ("python", "backend")
     }
-    values = declaring.read(module.Inputs, flags=common, env=context.env, config=context.project.get, base=context.cwd)
+    get = context.project.get
+    return declaring.read(step.load().Inputs, flags=common, env=context.env, config=get, base=context.cwd)
+
+
+def _one(step: Command, values: Any, context: Context, out: Any) -> Ended:
+    module = step.load()
+    theirs = module.Outputs()
+    own = dataclasses.replace(context, step=step.verb, report_dir=context.report_dir / step.verb)
     context.say(f"── {step.verb}")
     end = execute(module, values, own, theirs)
     for name, value in finish(end, theirs, own.report_dir, None).items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gates.errors import InvalidInput
+from gates.errors import InvalidInput, Unavailable
 from gates.files import write_whole
 from gates.inputs import option, output
 from gates.reports import json as json_report
@@ -107,13 +107,12 @@ class Context:
             self._backend = self.open_backend(self)
         return self._backend
 
-    def need(self, value: Any, name: str) -> Any:
-        """`value`, or an error that says which input or key of mlops.yml is missing."""
+    def need(self, value: Any, name: str, *, flag: str | None = None) -> Any:
+        """`value`, or an error that says which input or key of mlops.yml is missing; `flag` where names differ."""
         if value is None or value == "":
-            flag = name.rpartition(".")[2].replace("_", "-")
-            raise InvalidInput(
-                f"nothing says what '{name}' is", file=self.project.file, hint=f"add the key {name}, or give --{flag}"
-            )
+            flag = name.rpartition(".")[2].replace("_", "-") if flag is None else flag
+            hint = f"add the key {name}" + (f", or give --{flag}" if flag else "")
+            raise InvalidInput(f"nothing says what '{name}' is", file=self.project.file, hint=hint)
         return value
 
     def write_report(
@@ -140,7 +139,10 @@ class Context:
         for line in markdown.lines(report):
             self.platform.say(line)
         self._annotate(report, policy_file)
-        self.platform.append_summary(summary)
+        try:
+            self.platform.append_summary(summary)
+        except Unavailable as error:  # the verdict stands in the report; only its picture is missing
+            self.platform.annotate("warning", str(error))
 
     def _annotate(self, report: GateReport, policy_file: Path | None) -> None:
         for check in report.checks:

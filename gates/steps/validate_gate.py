@@ -17,6 +17,7 @@ import msgspec
 from gates.collect import store as stores
 from gates.collect.gather import Gathering, Scorer, Subject, group_columns, needs_kind, union
 from gates.collect.predictions import Shape
+from gates.collect.tables import column_names
 from gates.errors import InvalidInput, Unavailable
 from gates.inputs import option, output, to_text
 from gates.judge import judge
@@ -131,6 +132,7 @@ def _gather(
     champion: ModelVersion | None,
 ) -> None:
     """Fill the evidence store with what the checks need."""
+    _readable(inputs, context)
     if inputs.metrics:
         gathering.reported(inputs.metrics)
     if needs_kind(needs, "metric") and candidate.model:
@@ -138,6 +140,7 @@ def _gather(
         gathering.metrics["artifact_megabytes"] = size / 1e6
     wanted = needs_kind(needs, "predictions", "champion_predictions", "samples")
     if wanted and (inputs.predictions or not inputs.metrics):
+        context.need(gathering.shape.target, "evaluate.target", flag="")
         if inputs.predictions is None:
             context.need(inputs.data, "evaluate.data")
             if candidate.model is None:
@@ -146,6 +149,18 @@ def _gather(
     if needs_kind(needs, "champion_predictions"):
         _gather_champion(inputs, context, gathering, candidate, champion)
     gathering.finish()
+
+
+def _readable(inputs: Inputs, context: Context) -> None:
+    """Files that the caller named are there, also where nothing will look at them."""
+    if inputs.data is not None and inputs.data != context.project.get("evaluate.data"):
+        column_names(inputs.data, "the evaluation data")
+    for path, what in (
+        (inputs.predictions, "the predictions"),
+        (inputs.champion_predictions, "the champion's predictions"),
+    ):
+        if path is not None:
+            column_names(path, what)
 
 
 def _gather_champion(
@@ -188,7 +203,10 @@ def find_champion(context: Context, policy: Policy, name: str = "") -> ModelVers
         if found is None:
             raise InvalidInput(f"--champion: {model} has no version {name}", hint="see `gates model list`")
         return found
-    return context.backend.find(model, alias=name or policy.settings.champion.alias)
+    found = context.backend.find(model, alias=name or policy.settings.champion.alias)
+    if found is None and name not in ("", policy.settings.champion.alias):  # misspelt, it would skip every comparison
+        raise InvalidInput(f"--champion: {model} has no alias '{name}'", hint="see `gates model list`")
+    return found
 
 
 def _model(inputs: Inputs, context: Context) -> Path | None:

@@ -32,7 +32,12 @@ def sick() -> World:
     """Green is created well and breaks in the second canary step."""
     world = World(rps=2.0)
     start = world.clock.now()
-    world.clock.at(start + 47, lambda: [world.endpoint.behave(n, dead=True) for n in green_of(world)] and None)
+
+    def die() -> None:
+        for name in green_of(world):
+            world.endpoint.behave(name, dead=True)
+
+    world.clock.at(start + 47, die)
     return world
 
 

@@ -72,7 +72,8 @@ def test_a_foreign_edit_stops_the_runner_and_nothing_is_touched() -> None:
 
 def test_of_two_runners_one_wins_and_the_other_is_told() -> None:
     for at in range(5, 80, 5):
-        world, ends = World(rps=2), []
+        world = World(rps=2)
+        ends: list[Ended] = []
         plan = plan_for(2)
         second = world.ports()
         world.clock.at(world.clock.now() + at, lambda s=second, e=ends: e.append(_deploy(s)))  # type: ignore[misc]  # mypy cannot see a lambda's default
@@ -93,7 +94,8 @@ def test_a_lease_that_expires_under_its_owner_goes_to_the_next_and_the_owner_sto
     told = 0
     for point in range(6, count - 2, 3):
         world = World(rps=2)
-        plan, ends = plan_for(2), []
+        plan = plan_for(2)
+        ends: list[Ended] = []
         second = world.ports()
 
         def sleep_through(world: World = world, ends: list[Ended] = ends, second: dict[str, object] = second) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from gates.checks import CHECKS
 from gates.checks.spec import Settings
 from gates.evidence import Evidence, Predictions
 
-POLICY = [
+POLICY: list[dict[str, Any]] = [
     {"type": "threshold", "metric": "accuracy", "min": 0.5},
     {"type": "threshold", "metric": "f1", "min": 0.5},
     {"type": "threshold", "metric": "roc_auc", "min": 0.5},

@@ -1,6 +1,7 @@
 """Writes every generated file from the declared inputs: `python .ci/sync.py`; `--check` fails when one is stale.
 
-Generated: action.yml, actions/*/action.yml, gates/schemas/*.json, and the tables between markers in README.md.
+Generated: action.yml and actions/*/action.yml with their action-types.yml, gates/schemas/*.json, and the tables between
+markers in README.md.
 """
 
 from __future__ import annotations
@@ -38,9 +39,13 @@ def main(argv: list[str]) -> int:
 
 def generated() -> dict[Path, str]:
     """Every generated file with its text."""
-    files = {ROOT / "action.yml": action(COMMANDS["run"], root=True), ROOT / "actions/setup/action.yml": setup_action()}
+    files = {
+        ROOT / "action.yml": action(COMMANDS["run"], root=True), ROOT / "action-types.yml": types(COMMANDS["run"]),
+        ROOT / "actions/setup/action.yml": setup_action(), ROOT / "actions/setup/action-types.yml": setup_types(),
+    }  # fmt: skip
     for command in STEPS:
         files[ROOT / "actions" / command.verb / "action.yml"] = action(command)
+        files[ROOT / "actions" / command.verb / "action-types.yml"] = types(command)
     schemas = {"mlops.v1": project.schema(), "policy.v1": policy.schema(), "report.v1": json_report.schema()}
     for name, schema in schemas.items():
         whole = {
@@ -92,7 +97,7 @@ def action(command: Command, *, root: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-_SETUP_READS = ("metrics", "predictions", "model")
+_SETUP_READS = ("metrics", "predictions", "champion_predictions", "model", "reference")
 
 
 def setup_action() -> str:
@@ -119,6 +124,36 @@ def setup_action() -> str:
         "        GATES_EXTRAS: ${{ inputs.extras }}",
         '      run: python3 -I "$GITHUB_ACTION_PATH/setup.py"',
     ]) + "\n"  # fmt: skip
+
+
+def types(command: Command) -> str:
+    """The types of an action's inputs and outputs, in the form of github-actions-typing."""
+    module = command.load()
+    inputs = [line for option in declared(module.Inputs) for line in _type(option)]
+    outputs = [f"  {option.flag}: {{ type: string }}" for option in declared(module.Outputs)]
+    return "\n".join([HEADER.format(module=command.module).rstrip(), "inputs:", *inputs, "outputs:", *outputs]) + "\n"
+
+
+def setup_types() -> str:
+    extras = [
+        "    type: enum",
+        "    allowed-values:",
+        *(f"      - {name}" for name in ("gate", "stats", "local", "azure")),
+    ]
+    return "\n".join([
+        HEADER.format(module="__init__").rstrip(), "inputs:", "  extras:", *extras, "outputs:",
+        "  python: { type: string }",
+    ]) + "\n"  # fmt: skip
+
+
+def _type(option: Option) -> list[str]:
+    if option.kind == "list":
+        return [f"  {option.flag}:", "    type: list", "    separator: ','", "    list-item: { type: string }"]
+    if option.kind == "choice":
+        values = [f"      - {choice}" for choice in option.choices]
+        return [f"  {option.flag}:", "    type: enum", "    allowed-values:", *values]
+    kind = {"bool": "boolean", "number": "float"}.get(option.kind, "string")
+    return [f"  {option.flag}: {{ type: {kind} }}"]
 
 
 def _input(option: Option) -> list[str]:

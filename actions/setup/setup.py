@@ -47,7 +47,11 @@ def main() -> int:
 
 
 def extras_needed(env: dict[str, str]) -> str:
-    """The lock file for what is asked for: a gate over a metrics file needs neither numpy, mlflow nor azure."""
+    """The lock file for what is asked for: a gate over a metrics file needs neither numpy, mlflow nor azure.
+
+    A drift check against a file needs no registry, and so no mlflow. A policy that asks for more than its extras hold
+    ends in an error that names what is missing, never in a pass.
+    """
     named = env.get("GATES_EXTRAS", "")
     if named:
         if named not in EXTRAS:
@@ -55,9 +59,13 @@ def extras_needed(env: dict[str, str]) -> str:
 
             raise InvalidInput(f"extras: '{named}' is not known", hint=f"one of {', '.join(EXTRAS)}")
         return named
-    metrics_only = env.get("GATES_METRICS") and not (env.get("GATES_PREDICTIONS") or env.get("GATES_MODEL"))
-    if env.get("GATES_STEP") == "validate-gate" and metrics_only:
+    step = env.get("GATES_STEP")
+    if step == "validate-gate" and env.get("GATES_METRICS") and not (
+        env.get("GATES_PREDICTIONS") or env.get("GATES_MODEL") or env.get("GATES_CHAMPION_PREDICTIONS")
+    ):  # fmt: skip
         return "gate"
+    if step == "drift-check" and env.get("GATES_REFERENCE", "profile") not in ("", "profile"):
+        return "stats"
     return "local"
 
 

@@ -52,8 +52,8 @@ class ActRun:
                        if e.get("raw_output") and (not step or (e.get("stepID") or [""])[0] == step))  # fmt: skip
 
     def summary(self, step: str = "") -> str:
-        return "".join(str(e["content"]) for e in self.events
-                       if e.get("command") == "summary" and (not step or (e.get("stepID") or [""])[0] == step))  # fmt: skip
+        found = (e for e in self.events if e.get("command") == "summary")
+        return "".join(str(e["content"]) for e in found if not step or (e.get("stepID") or [""])[0] == step)
 
     def result(self, step: str) -> str:
         found = [e["stepResult"] for e in self.events if "stepResult" in e and e.get("stepID") == [step]
@@ -99,11 +99,8 @@ class Rig:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False,
         )  # fmt: skip
         raw = done.stdout.decode("utf-8", "replace")
-        events = []
-        for line in raw.split("\n"):
-            if line.startswith("{"):
-                events.append(json.loads(line))
-        return ActRun(done.returncode, tuple(events), raw)
+        events = tuple(json.loads(line) for line in raw.split("\n") if line.startswith("{"))
+        return ActRun(done.returncode, events, raw)
 
 
 def export(target: Path) -> Path:

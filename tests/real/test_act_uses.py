@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from act_rig import git, job, repository
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from act_rig import Rig
 
 GATE = """\
@@ -122,7 +123,7 @@ def test_a_project_in_a_sub_folder_of_a_monorepo(rig: Rig, tmp_path: Path) -> No
 def test_input_variables_of_the_runner_change_nothing(rig: Rig, tmp_path: Path) -> None:
     text = job(GATE).replace(
         "    steps:\n",
-        "    env: {INPUT_METRICS: other.json, INPUT_POLICY: no.yml, INPUT_CONFIG: no.yml, INPUT_STAGE: x}\n    steps:\n",
+        "    env: {INPUT_METRICS: no.json, INPUT_POLICY: no.yml, INPUT_CONFIG: no.yml, INPUT_STAGE: x}\n    steps:\n",
     )
     ran = rig.run(repository(tmp_path / "r", text))
     assert ran.code == 0, ran.raw

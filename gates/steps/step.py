@@ -13,7 +13,7 @@ from gates.errors import InvalidInput, Unavailable
 from gates.files import write_whole
 from gates.inputs import option, output
 from gates.reports import json as json_report
-from gates.reports import junit, markdown
+from gates.reports import markdown
 from gates.verdict import GateReport, Status, Verdict
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Context:
 
         `shown` are the figures for the summary's table; `policy_file` is where annotations point.
         """
+        from gates.reports import junit  # an XML library: `gates --help` does without
+
         run = {
             "started": self.now().isoformat(timespec="seconds"),
             "platform": self.platform.name,

@@ -223,11 +223,11 @@ def test_an_interpreter_without_mlflow_gets_an_environment_from_the_models_requi
     said: list[str] = []
     scored = ask(home, "logistic", python=bare / "bin" / "python", say=said.append)
     assert built == [["scikit-learn", "mlflow"]]
-    assert "No module named 'mlflow'" in said[0]
+    assert "No module named" in said[0]
     assert scored.notes == (said[0],)
     assert scored.python == PYTHON
     monkeypatch.setattr(environments, "build", lambda *_, **__: bare / "bin" / "python")
-    with pytest.raises(Unavailable, match=r"could not be loaded: No module named 'mlflow'; put it into"):
+    with pytest.raises(Unavailable, match=r"could not be loaded: No module named '(pandas|mlflow)'; put it into"):
         ask(home, "logistic", python=bare / "bin" / "python")
 
 

@@ -70,10 +70,15 @@ def parse_yaml(raw: bytes, file: Path, what: str, *, env: Mapping[str, str] | No
         ) from None  # fmt: skip
     except yaml.YAMLError as error:
         raise InvalidInput(f"not YAML: {error}", file=file) from None
+    except RecursionError:
+        raise InvalidInput(f"{what} is nested too deeply", file=file, line=1, hint="write it flatter") from None
     if node is None:
         raise InvalidInput(f"{what} is empty", file=file, line=1, hint="an empty file decides nothing")
     lines: dict[Key, int] = {}
-    value = _build(node, (), lines, file, env)
+    try:
+        value = _build(node, (), lines, file, env)
+    except RecursionError:
+        raise InvalidInput(f"{what} is nested too deeply", file=file, line=1, hint="write it flatter") from None
     if not isinstance(value, dict):
         raise InvalidInput(
             f"{what} must be a mapping of keys", file=file, line=1, hint="write lines of the form `key: value`"
@@ -150,6 +155,7 @@ for _tag, _pattern, _first in (
     for _character in _first:
         _Loader.yaml_implicit_resolvers.setdefault(_character, []).append((f"tag:yaml.org,2002:{_tag}", _pattern))
 
+_MOST_VALUES = 200_000
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -164,6 +170,8 @@ def _text(raw: bytes, file: Path, what: str) -> str:
 def _build(node: Any, path: Key, lines: dict[Key, int], file: Path, env: Mapping[str, str] | None) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
+    if len(lines) > _MOST_VALUES:  # aliases of aliases: a few lines that stand for billions of values
+        raise InvalidInput(f"over {_MOST_VALUES:,} values", file=file, line=line, hint="write fewer, or no aliases")
     if isinstance(node, yaml.MappingNode):
         return _build_mapping(node, path, lines, file, env)
     if isinstance(node, yaml.SequenceNode):
@@ -261,12 +269,15 @@ def _explain(document: Document, into: Any, at: Key, part: Any, message: str) ->
     name = ".".join(str(step) for step in (*at, *path)) or "the file"
     shown = "" if isinstance(value, (dict, list)) else f", got {json.dumps(value, ensure_ascii=False)}"
     what = re.sub(r", got `\w+`$", "", what).replace("`", "")
-    what = re.sub(r"^Invalid value '.*'$|^Invalid enum value .*$", _allowed(into, part, path), what)
+    what = re.sub(r"^Expected str matching regex .*$", "not of its form", what)
+    what = re.sub(r"^Invalid (?:value|enum value) .*$", lambda _: _allowed(into, part, path), what)
+    what = re.sub(r"\b(str|int|float|bool|array|object)\b", lambda found: _WORDS[found.group()], what)
     what = what[0].lower() + what[1:]
-    return document.error(f"{name}: {what}{shown}", (*at, *path), "see `gates policy explain` and the docs for its form"
-                          if "stages" in name else "")  # fmt: skip
+    return document.error(f"{name}: {what}{shown}", (*at, *path), _description(into, part, path).rstrip("."))
 
 
+_WORDS = {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "array": "list",
+          "object": "mapping"}  # fmt: skip
 _TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "array": list, "object": dict}
 
 
@@ -292,17 +303,24 @@ def _try_get(value: Any, path: Key) -> Any:
         return None
 
 
-def _type_at(into: Any, part: Any, path: Key) -> Any:
-    """msgspec's description of the type at a path; unions are resolved by the value's tag."""
+def _type_at(into: Any, part: Any, path: Key, said: list[str] | None = None) -> Any:
+    """msgspec's description of the type at a path; `said` takes the descriptions that wrap it, the outermost first."""
     from msgspec import inspect as mi
 
     info: Any = mi.type_info(into)
     for key in (*path, None):
-        if isinstance(info, mi.UnionType):
+        if said is not None:
+            said.clear()
+        while isinstance(info, (mi.Metadata, mi.UnionType)):
+            if isinstance(info, mi.Metadata):
+                if said is not None:
+                    said.append((info.extra_json_schema or {}).get("description", ""))
+                info = info.type
+                continue
             structs = [t for t in info.types if isinstance(t, mi.StructType)]
             tagged = [t for t in structs if isinstance(part, dict) and t.tag_field and part.get(t.tag_field) == t.tag]
             rest = [t for t in info.types if not isinstance(t, mi.NoneType)]
-            info = (tagged or structs or rest or [info])[0]
+            info = (tagged or structs or rest)[0]
         if key is None:
             break
         if isinstance(info, mi.StructType):
@@ -315,15 +333,21 @@ def _type_at(into: Any, part: Any, path: Key) -> Any:
     return info
 
 
+def _description(into: Any, part: Any, path: Key) -> str:
+    """What the declaration says of the value at a path."""
+    said: list[str] = []
+    _type_at(into, part, path, said)
+    return next((text for text in reversed(said) if text), "")
+
+
 def _fields(into: Any, part: Any, path: Key) -> tuple[str, ...]:
     info = _type_at(into, part, path)
     return tuple(f.encode_name for f in getattr(info, "fields", ()))
 
 
 def _allowed(into: Any, part: Any, path: Key) -> str:
-    values = getattr(_type_at(into, part, path), "values", ())
-    return (
-        f"expected one of {', '.join(str(v) for v in values)}".replace("\\", "")
-        if values
-        else "a value that is not allowed"
-    )
+    values = [str(value).lower() if isinstance(value, bool) else str(value)
+              for value in getattr(_type_at(into, part, path), "values", ())]  # fmt: skip
+    if not values:
+        return "a value that is not allowed"
+    return f"expected one of {', '.join(values)}" if len(values) > 1 else f"expected {values[0]}"

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from gates.checks import CHECKS
 from gates.checks.spec import OnInconclusive, Settings, Severity
 from gates.document import Document, convert, did_you_mean, parse_yaml
+from gates.errors import InvalidInput
 from gates.inputs import duration
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gates.checks.spec import Check
-    from gates.errors import InvalidInput
 
 STAGES = ("train", "validate", "register", "deploy", "canary", "drift")
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='A date, quoted: "2027-06-30".')]
@@ -239,9 +239,9 @@ def _lint(document: Document, settings: PolicyFile, stages: Mapping[str, Stage],
                 )
             seen[bound.check.id] = bound.line
         if stage.approvals:
-            duration(stage.approvals.max_age, f"{document.file}: approvals.max_age")
+            _duration(document, stage.approvals.max_age, ("stages", stage.name, "approvals", "max_age"))
         if stage.retrain and stage.retrain.on_age:
-            duration(stage.retrain.on_age, f"{document.file}: retrain.on_age")
+            _duration(document, stage.retrain.on_age, ("stages", stage.name, "retrain", "on_age"))
     if settings.expires and _day(document, settings.expires, ("expires",)) < today:
         raise document.error(
             f"the policy expired on {settings.expires}", ("expires",), "its owner reviews it and sets a new date"
@@ -257,6 +257,13 @@ def _lint(document: Document, settings: PolicyFile, stages: Mapping[str, Stage],
             raise document.error(
                 f"the waiver for '{waiver.check}' expired on {waiver.expires}", ("waivers", i, "expires"), "remove it"
             )
+
+
+def _duration(document: Document, text: str, at: tuple[str | int, ...]) -> None:
+    try:
+        duration(text, str(at[-1]))
+    except InvalidInput as error:
+        raise document.error(error.what, at, error.hint) from None
 
 
 def _day(document: Document, text: str, at: tuple[str | int, ...]) -> date:

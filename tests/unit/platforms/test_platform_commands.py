@@ -1,0 +1,156 @@
+"""What each platform is told, to the byte: escapes, masks, caps, outputs."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gates.errors import Unavailable
+from gates.platforms import detect
+from gates.platforms.azure_devops import AzureDevOps
+from gates.platforms.github import GitHub
+from gates.platforms.shell import Shell
+from gates.platforms.text import SUMMARY_LIMIT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_platform_is_known_from_its_own_variables() -> None:
+    names = [
+        detect(env, io.StringIO()).name
+        for env in ({"GITHUB_ACTIONS": "true"}, {"TF_BUILD": "True"}, {}, {"GITHUB_ACTIONS": "false"})
+    ]
+    assert names == ["github", "azure-devops", "shell", "shell"]
+
+
+def test_github_escapes_data_and_properties() -> None:
+    said = io.StringIO()
+    GitHub({}, said).annotate("error", "50 % off\nnext: a,b", file="a,b:c.yml", line=3, title="x: y, z\n%")
+    assert said.getvalue() == ("::error file=a%2Cb%3Ac.yml,line=3,title=x%3A y%2C z %25::50 %25 off%0Anext: a,b\n")
+
+
+def test_azure_devops_escapes_data_and_properties() -> None:
+    said = io.StringIO()
+    AzureDevOps({}, said).annotate("warning", "50 % off\nnext", file="a;b].yml", line=3, title="t")
+    assert said.getvalue() == (
+        "##vso[task.logissue type=warning;sourcepath=a%3Bb%5D.yml;linenumber=3;]t: 50 %AZP25 off%0Anext\n"
+    )
+
+
+def test_a_secret_is_masked_as_it_is() -> None:
+    secret = "p%w::d##[x]\n::second"
+    github, azure = io.StringIO(), io.StringIO()
+    GitHub({}, github).mask(secret)
+    AzureDevOps({}, azure).mask(secret)
+    assert github.getvalue() == "::add-mask::p%25w::d##[x]\n::add-mask::::second\n"
+    assert azure.getvalue() == "##vso[task.setsecret]p%AZP25w::d##[x]\n##vso[task.setsecret]::second\n"
+
+
+def test_github_shows_nine_annotations_of_a_level_and_says_how_many_more() -> None:
+    said = io.StringIO()
+    platform = GitHub({}, said)
+    for i in range(23):
+        platform.annotate("error", f"number {i}")
+    for i in range(9):
+        platform.annotate("warning", f"number {i}")
+    platform.complete(1, "")
+    errors = [line for line in said.getvalue().splitlines() if line.startswith("::error")]
+    assert len(errors) == 10
+    assert errors[8] == "::error::number 8"
+    assert errors[9] == "::error::and 14 more; see the job summary"
+    assert said.getvalue().count("::warning") == 9
+
+
+@pytest.mark.parametrize("platform", [GitHub, AzureDevOps])
+def test_a_long_message_is_cut(platform: type[GitHub] | type[AzureDevOps]) -> None:
+    said = io.StringIO()
+    platform({}, said).annotate("error", "x" * 10_000)
+    assert len(said.getvalue()) < 4096 + 60
+    assert said.getvalue().endswith("…\n")
+
+
+def test_the_summary_stays_under_github_s_cap_and_says_that_it_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    GitHub({"GITHUB_STEP_SUMMARY": str(path)}, io.StringIO()).append_summary("ä" * 1024 * 1024)
+    assert 899 * 1024 < path.stat().st_size <= SUMMARY_LIMIT + 1 < 1024 * 1024
+    assert path.read_text(encoding="utf-8").endswith("… cut: the report file has the rest.\n\n")
+
+
+def parsed(text: str) -> dict[str, str]:
+    """As the runner's file command parser reads it."""
+    found, lines = {}, iter(text.split("\n"))
+    for line in lines:
+        if not line:
+            continue
+        name, mark, delimiter = line.partition("<<")
+        assert mark, f"a line outside of a value: {line!r}"
+        value = []
+        for inner in lines:
+            if inner == delimiter:
+                break
+            value.append(inner)
+        found[name] = "\n".join(value)
+    return found
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from("\ngates_<=EOF01"), st.characters(exclude_categories=["Cs"]))))
+def test_no_value_breaks_out_of_its_output(value: str) -> None:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "output"
+        GitHub({"GITHUB_OUTPUT": str(path)}, io.StringIO()).set_outputs({"message": value, "verdict": "FAIL"})
+        assert parsed(path.read_bytes().decode()) == {"message": value, "verdict": "FAIL"}
+
+
+def test_an_output_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="GITHUB_OUTPUT"):
+        GitHub({"GITHUB_OUTPUT": str(tmp_path / "no" / "file")}, io.StringIO()).set_outputs({"a": "b"})
+
+
+def test_azure_devops_outputs_are_camel_case_and_end_with_a_result(tmp_path: Path) -> None:
+    said = io.StringIO()
+    platform = AzureDevOps({"AGENT_TEMPDIRECTORY": str(tmp_path)}, said)
+    platform.set_outputs({"exit-code": "0", "message": "a;b]\nc"})
+    platform.append_summary("# Hello\n")
+    platform.annotate("warning", "careful")
+    platform.complete(0, "done")
+    lines = said.getvalue().splitlines()
+    assert lines[:2] == [
+        "##vso[task.setvariable variable=exitCode;isOutput=true;]0",
+        "##vso[task.setvariable variable=message;isOutput=true;]a;b]%0Ac",
+    ]
+    assert lines[2].startswith(f"##vso[task.uploadsummary]{tmp_path}/gates-summary-")
+    assert next(tmp_path.glob("gates-summary-*.md")).read_text() == "# Hello\n"
+    assert lines[-1] == "##vso[task.complete result=SucceededWithIssues;]done"
+
+
+@pytest.mark.parametrize(("code", "result"), [(0, "Succeeded"), (1, "Failed"), (143, "Failed")])
+def test_azure_devops_is_told_the_result(code: int, result: str) -> None:
+    said = io.StringIO()
+    AzureDevOps({}, said).complete(code, "m")
+    assert said.getvalue() == f"##vso[task.complete result={result};]m\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "env", "coloured"),
+    [(Terminal(), {}, True), (Terminal(), {"NO_COLOR": "1"}, False), (Terminal(), {"TERM": "dumb"}, False),
+     (io.StringIO(), {}, False)],
+)  # fmt: skip
+def test_the_shell_is_coloured_only_where_that_is_wanted(
+    stream: io.StringIO, env: dict[str, str], *, coloured: bool
+) -> None:
+    Shell(env, stream).annotate("error", "no such thing", file="a.yml", line=3)
+    plain = "error: a.yml:3: no such thing\n"
+    assert stream.getvalue() == (plain.replace("error", "\x1b[31merror\x1b[0m", 1) if coloured else plain)

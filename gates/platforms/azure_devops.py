@@ -27,7 +27,7 @@ class AzureDevOps:
         print(neutral(text), file=self._stream, flush=True)
 
     def group(self, title: str) -> None:
-        print(f"##[group]{neutral(title)}", file=self._stream, flush=True)
+        print(f"##[group]{neutral(' '.join(title.split()))}", file=self._stream, flush=True)
 
     def end_group(self) -> None:
         print("##[endgroup]", file=self._stream, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from gates.platforms import Level
 
+_PAIR = re.compile(r":(?=:)")
 _SHOWN = 9  # of 10 annotations of a level that GitHub shows a step; the tenth says how many more
 
 
@@ -29,7 +31,7 @@ class GitHub:
         print(neutral(text), file=self._stream, flush=True)
 
     def group(self, title: str) -> None:
-        self._command("group", title)
+        self._command("group", " ".join(title.split()))
 
     def end_group(self) -> None:
         self._command("endgroup", "")
@@ -82,7 +84,8 @@ class GitHub:
 
     def _command(self, command: str, data: str, **properties: str) -> None:
         given = ",".join(f"{key}={_escape(value, property=True)}" for key, value in properties.items() if value)
-        print(f"::{command}{' ' + given if given else ''}::{_escape(data)}", file=self._stream, flush=True)
+        data = _PAIR.sub(": ", _escape(data))  # act looks for the last `::` of a line where GitHub looks for the first
+        print(f"::{command}{' ' + given if given else ''}::{data}", file=self._stream, flush=True)
 
 
 def _escape(text: str, *, property: bool = False) -> str:  # noqa: A002  # the word of the workflow-command syntax

@@ -7,7 +7,7 @@ import json
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from gates.errors import Cancelled, GatesError, JobFailed
+from gates.errors import Cancelled, GatesError, JobFailed, Unavailable
 from gates.files import write_whole
 from gates.inputs import declared, to_text
 from gates.platforms.text import neutral
@@ -29,9 +29,26 @@ def execute(module: Any, inputs: Any, context: Context, out: CommonOutputs) -> E
         end = failed(error, context.platform, context.cwd)
     except KeyboardInterrupt:
         end = failed(Cancelled(2), context.platform, context.cwd)
+    except ModuleNotFoundError as error:
+        end = _absent(error, context)
     except Exception:  # noqa: BLE001  # the last resort: a defect of ours must not look like the user's mistake
         end = defect(context.platform, context.report_dir)
     return end
+
+
+_EXTRAS = {
+    "numpy": "stats", "scipy": "stats", "pyarrow": "stats", "mlflow": "local", "aiohttp": "local", "azure": "azure",
+    "cryptography": "sign",
+}  # fmt: skip
+
+
+def _absent(error: ModuleNotFoundError, context: Context) -> Ended:
+    """A package that another extra of ours brings is missing here; any other missing module is a defect."""
+    name = (error.name or "").partition(".")[0]
+    if name not in _EXTRAS:
+        return defect(context.platform, context.report_dir)
+    absent = Unavailable(f"{name} is not installed beside gates", hint=f"install mlops-gates[{_EXTRAS[name]}]")
+    return failed(absent, context.platform, context.cwd)
 
 
 def finish(end: Ended, out: CommonOutputs, report_dir: Path | None, platform: Platform | None) -> dict[str, str]:

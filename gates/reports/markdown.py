@@ -21,12 +21,13 @@ _ORDER = {
     for i, s in enumerate((Status.FAIL, Status.ERROR, Status.INCONCLUSIVE, Status.WAIVED, Status.SKIPPED, Status.PASS))
 }
 _COLUMNS_SHOWN = 40
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def summary(report: GateReport, facts: Mapping[str, str]) -> str:
     """The markdown of one step: `facts` are its outputs worth showing, in order."""
     title = f"## {report.step}: {headline(report)}"
-    parts = [title]
+    parts = [title, cell(report.note)]
     if report.checks:
         parts.append(_checks(report.checks))
     if report.columns is not None:
@@ -54,14 +55,14 @@ def lines(report: GateReport) -> list[str]:
     """The checks as plain lines, for a terminal and for logs."""
     width = max((len(check.id) for check in report.checks), default=0)
     return [
-        f"{check.status.value:<12} {check.id:<{width}}  {check.reason}{_advisory(check)}"
+        f"{check.status.value:<12} {check.id:<{width}}  {' '.join(check.reason.split())}{_advisory(check)}"
         for check in _sorted(report.checks)
     ]
 
 
 def cell(value: object) -> str:
-    """Text made harmless inside a markdown table: no HTML, links, mentions, columns or line breaks of its own."""
-    text = " ".join(str(value).split())
+    """Text made harmless inside a markdown table: no HTML, mentions, emphasis, columns or line breaks of its own."""
+    text = _UNSEEN.sub("", " ".join(str(value).split()))
     text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
     return (
         text.replace("&", "&amp;")

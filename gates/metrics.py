@@ -66,13 +66,14 @@ class Metric:
         seed: int = 0,
         average: Average = "binary",
         method: str = "auto",
+        mcnemar: str = "exact",
         weight: float = 1.0,
     ) -> Difference:
         """candidate - weight * champion on the same rows. Raises Unusable, also when the rows are not the same."""
         from gates.stats.measure import Ask, difference
 
         prepared = self.prepare(candidate, champion)
-        return difference(self.name, prepared, Ask(confidence, seed, average), weight=weight, method=method)
+        return difference(self.name, prepared, Ask(confidence, seed, average, mcnemar), weight=weight, method=method)
 
 
 def _metrics(*metrics: Metric) -> dict[str, Metric]:

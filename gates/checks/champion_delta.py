@@ -57,6 +57,10 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
     average: Annotated[metrics.Average, Meta(description="How classes are averaged when there are more than two.")] = (
         "binary"
     )
+    mcnemar: Annotated[
+        Literal["exact", "mid_p"],
+        Meta(description="The test beside Tango's interval; superiority without a margin needs both."),
+    ] = "exact"
     min_samples: Annotated[int, Meta(description="Fewer rows than this decide nothing.", ge=1)] = 1
 
     def needs(self) -> tuple[Need, ...]:
@@ -84,6 +88,8 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
             yield "method", "tango is for accuracy, recall and specificity with an absolute margin; write auto"
         if self.method == "paired_bootstrap" and self.metric in ("roc_auc", "average_precision"):
             yield "method", f"{self.metric} has a closed form that the bootstrap only repeats; write auto"
+        if self.mcnemar != "exact" and self.metric not in ROW_PROPORTIONS[:3]:
+            yield "mcnemar", f"McNemar's test is for accuracy, recall and specificity; for {self.metric} leave it out"
         if self.average != "binary" and known is not None and not (known.averaged or known.needs_scores):
             yield "average", f"{self.metric} takes no average; leave it out"
 
@@ -126,7 +132,7 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
                 found = self._difference(known, evidence.candidate, evidence.champion, settings, sign=-1.0)
         except Unusable as unusable:
             return ruling.error(self, str(unusable), wanted)
-        return self._rule(known, found, wanted)
+        return self._rule(known, found, 1.0 - settings.confidence, wanted)
 
     def _difference(
         self, known: metrics.Metric, candidate: Predictions, champion: Predictions, settings: Settings, *, sign: float
@@ -138,6 +144,7 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
             seed=settings.seed,
             average=self.average,
             method=self.method,
+            mcnemar=self.mcnemar,
             weight=self._weight(known, sign),
         )
 
@@ -148,7 +155,7 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
             slack = -slack
         return 1.0 - sign * slack if known.greater_is_better else 1.0 + sign * slack
 
-    def _rule(self, known: metrics.Metric, found: Difference, wanted: dict[str, object]) -> CheckResult:
+    def _rule(self, known: metrics.Metric, found: Difference, alpha: float, wanted: dict[str, object]) -> CheckResult:
         """The difference, turned so that more is better, against the margin."""
         gain = found.estimate if known.greater_is_better else _turned(found.estimate)
         margin = self.margin.absolute or 0.0
@@ -163,6 +170,9 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
         decided = ruling.against("gain over the limit" if relative else "gain", gain, low=limit)
         if decided.status is Status.PASS and self.test == "superiority" and not gain.low > limit:
             decided = ruling.Ruling(Status.INCONCLUSIVE, "the gain only touches the limit.")
+        exact = self.test == "superiority" and limit == 0.0 and gain.method == "Tango" and found.p is not None
+        if decided.status is Status.PASS and exact and not ruling.at_most(found.p or 0.0, alpha):
+            decided = ruling.Ruling(Status.INCONCLUSIVE, "the interval shows a gain, McNemar's test does not.")
         p = "" if found.p is None else f" Two-sided p of no difference: {ruling.show(found.p)}."
         reason = f"{values}; {decided.reason} ({gain.method}.){p}"
         return ruling.too_few(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gates.stats.prepared import Prepared
 
 Array = NDArray[np.float64]
-BINS = 15
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,18 @@ def _over(a: Array, b: Array) -> Array:
         return np.where(b > 0, a / np.where(b > 0, b, 1.0), np.nan)
 
 
-def _probabilities(data: Prepared, model: int) -> Array:
-    """(n, k) with rows that sum to 1. Raises Unusable for values outside [0, 1]."""
+def _scores(data: Prepared, model: int) -> Array:
     scores = data.models[model].scores
     if scores is None:
         raise Unusable("the model gives labels only, and this metric needs probabilities")
     if scores.size and (scores.min() < 0.0 or scores.max() > 1.0):
         raise Unusable("scores lie outside [0, 1], so they are not probabilities")
+    return scores
+
+
+def probabilities(data: Prepared, model: int) -> Array:
+    """(n, k) with rows that sum to 1. Raises Unusable for values outside [0, 1]."""
+    scores = _scores(data, model)
     if scores.ndim == 1:
         return np.stack([1.0 - scores, scores], axis=1)
     if np.abs(scores.sum(axis=1) - 1.0).max() > 1e-3:
@@ -50,41 +54,34 @@ def _probabilities(data: Prepared, model: int) -> Array:
     return scores
 
 
+def of_positive(data: Prepared, model: int) -> Array:
+    """(n,) probability of code 1 in a binary problem; see `probabilities`. No (n, 2) is made where (n,) was given."""
+    scores = _scores(data, model)
+    return scores if scores.ndim == 1 else probabilities(data, model)[:, 1]
+
+
 def _brier(data: Prepared, model: int) -> Array:
     """Brier 1950, Mon. Weather Rev. 78:1-3; binary problems use the positive class alone, in [0, 1]."""
-    p = _probabilities(data, model)
-    hit = np.eye(data.k)[data.truth]
-    squared = (p - hit) ** 2
-    rows: Array = squared[:, 1:] if data.k == 2 else squared.sum(axis=1, keepdims=True)
+    if data.k == 2:
+        off = of_positive(data, model) - data.truth
+        squared: Array = np.square(off, out=off)[:, None]
+        return squared
+    p = probabilities(data, model)
+    rows: Array = ((p - np.eye(data.k)[data.truth]) ** 2).sum(axis=1, keepdims=True)
     return rows
 
 
 def _log_loss(data: Prepared, model: int) -> Array:
     """Probabilities are clipped at the machine's epsilon, as scikit-learn clips them."""
-    p = _probabilities(data, model)
-    taken = np.take_along_axis(p, data.truth[:, None], axis=1)
-    eps = float(np.finfo(np.float64).eps)
-    rows: Array = -np.log(np.clip(taken, eps, 1.0 - eps))
-    return rows
-
-
-def _bins(data: Prepared, model: int) -> Array:
-    """By bin the sum of (confidence - hit): (n, BINS). Binary: of the positive class; else of the top label."""
-    p = _probabilities(data, model)
     if data.k == 2:
-        confidence, hit = p[:, 1], (data.truth == 1).astype(np.float64)
+        p = of_positive(data, model)
+        taken = np.where(data.truth == 1, p, 1.0 - p)[:, None]
     else:
-        top = p.argmax(axis=1)
-        confidence, hit = p[np.arange(len(p)), top], (top == data.truth).astype(np.float64)
-    bin_of = np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
-    out = np.zeros((len(p), BINS))
-    out[np.arange(len(p)), bin_of] = confidence - hit
-    return out
-
-
-def _ece(sums: Array) -> Array:
-    """Expected calibration error over 15 equal bins (Guo et al. 2017, arXiv 1706.04599, eq. 3)."""
-    return _over(np.abs(sums[..., :-1]).sum(axis=-1), sums[..., -1])
+        taken = np.take_along_axis(probabilities(data, model), data.truth[:, None], axis=1)
+    eps = float(np.finfo(np.float64).eps)
+    np.clip(taken, eps, 1.0 - eps, out=taken)
+    rows: Array = np.negative(np.log(taken, out=taken), out=taken)
+    return rows
 
 
 def _residual(data: Prepared, model: int) -> Array:
@@ -124,7 +121,6 @@ def _r2(sums: Array) -> Array:
 LOSSES: dict[str, Loss] = {
     "brier": Loss(_brier, _mean),
     "log_loss": Loss(_log_loss, _mean),
-    "expected_calibration_error": Loss(_bins, _ece),
     "mae": Loss(_mae, _mean),
     "mse": Loss(_squared, _mean),
     "rmse": Loss(_squared, lambda sums: np.sqrt(_mean(sums))),

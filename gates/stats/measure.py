@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gates.stats import bootstrap, confusion, losses, moments, paired, precision_recall
+from gates.stats import bootstrap, calibration_error, confusion, losses, moments, paired, precision_recall
 from gates.stats.estimate import Estimate, Unusable
 from gates.stats.proportion import mover, wilson, z_of
 
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ask:
-    """How sure the interval shall be (two-sided), the seed of any resampling, and how classes are averaged."""
+    """How sure the interval shall be (two-sided), the seed of any resampling, how classes are averaged, and which
+    McNemar test goes with a paired proportion: exact or mid_p.
+    """
 
     confidence: float
     seed: int
     average: str = "binary"
+    mcnemar: str = "exact"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def _binary(metric: str, average: str, data: Prepared) -> None:
 def estimate(metric: str, data: Prepared, ask: Ask) -> Estimate:
     """Value and interval of one model's metric. Raises Unusable where it is undefined, e.g. recall with no positive."""
     model = data.models[0]
+    if metric == "expected_calibration_error":
+        return calibration_error.estimate(data, 0, ask.confidence, ask.seed)
     if metric in losses.LOSSES:
         loss = losses.LOSSES[metric]
         rows = loss.rows(data, 0)
@@ -191,7 +196,9 @@ def difference(metric: str, data: Prepared, ask: Ask, *, weight: float = 1.0, me
     champion = estimate(metric, _only(data, 1), ask)
     found: Estimate
     p: float | None = None
-    if metric in losses.LOSSES:
+    if metric == "expected_calibration_error":
+        found = calibration_error.difference(data, ask.confidence, ask.seed, weight)
+    elif metric in losses.LOSSES:
         found = _loss_difference(metric, data, ask, weight)
     elif metric in ("roc_auc", "average_precision"):
         found, p = precision_recall.area_difference(metric, data, ask.confidence, ask.average, weight)
@@ -202,7 +209,8 @@ def difference(metric: str, data: Prepared, ask: Ask, *, weight: float = 1.0, me
         if discordant is not None and method in ("auto", "tango"):
             b, c, n = discordant
             low, high = paired.tango(b, c, n, ask.confidence)
-            found, p = Estimate((b - c) / n, low, high, n, "Tango"), paired.mcnemar_exact(b, c)
+            found = Estimate((b - c) / n, low, high, n, "Tango")
+            p = paired.mcnemar_midp(b, c) if ask.mcnemar == "mid_p" else paired.mcnemar_exact(b, c)
         else:
             found = _resampled_difference(metric, data, ask, weight)
     return Difference(found, candidate.value, champion, p)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gates.stats.bootstrap import Statistic
 
 MOST_RESAMPLED = 5_000
+BLOCK = 1_000_000  # rows treated at once, so that temporary arrays stay small
 
 
 def estimate(
@@ -36,31 +37,49 @@ def estimate(
     rows: (n, d) float64. cluster: (n,) codes of the entities that rows belong to, or None.
     Raises Unusable where the statistic is undefined on the whole.
     """
-    if not np.isfinite(rows).all():
+    if not all(np.isfinite(column).all() for column in rows.T):
         raise Unusable("a row's loss is not a finite number")
-    counted = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-    if cluster is not None:
-        order = np.lexsort((*counted.T, cluster))
-        counted = np.stack([np.bincount(cluster[order], weights=column[order]) for column in counted.T], axis=1)
-    total = np.sort(counted, axis=0).sum(axis=0)
+    added, held = (rows, None) if cluster is None else _by_cluster(rows, cluster)
+    total = np.array([np.sort(column).sum() for column in added.T] + [float(len(rows))])
     value = float(statistic(total))
     if not np.isfinite(value):
         raise Unusable("the metric is undefined on these rows")
-    if len(counted) <= MOST_RESAMPLED:
+    if len(added) <= MOST_RESAMPLED:
+        counted = np.column_stack([added, np.ones(len(added)) if held is None else held])
         distinct, counts = np.unique(counted, axis=0, return_counts=True)
         found = bootstrap.interval(distinct, counts.astype(np.int64), statistic, confidence=confidence, seed=seed)
         return Estimate(value, found.low, found.high, found.n, found.method)
-    return _jackknife(value, total, counted, statistic, confidence)
+    return _jackknife(value, total, added, held, statistic, confidence)
+
+
+def _by_cluster(
+    rows: NDArray[np.float64], cluster: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sums of each entity's rows, (entities, d), and how many rows it has."""
+    order = np.lexsort((*rows.T, cluster))
+    sums = np.stack([np.bincount(cluster[order], weights=column[order]) for column in rows.T], axis=1)
+    return np.asarray(sums, dtype=np.float64), np.bincount(cluster).astype(np.float64)
 
 
 def _jackknife(
-    value: float, total: NDArray[np.float64], counted: NDArray[np.float64], statistic: Statistic, confidence: float
+    value: float,
+    total: NDArray[np.float64],
+    added: NDArray[np.float64],
+    held: NDArray[np.float64] | None,
+    statistic: Statistic,
+    confidence: float,
 ) -> Estimate:
-    """Jackknife standard error and a normal interval (Efron & Tibshirani 1993, eq. 11.5)."""
-    n = len(counted)
-    left_out = np.sort(statistic(total - counted))
+    """Jackknife standard error and a normal interval (Efron & Tibshirani 1993, eq. 11.5), a block of rows at a time."""
+    n = len(added)
+    left_out = np.empty(n)
+    for start in range(0, n, BLOCK):
+        block = slice(start, start + BLOCK)
+        count = np.ones(len(added[block])) if held is None else held[block]
+        left_out[block] = statistic(total - np.column_stack([added[block], count]))
+    left_out.sort()
     if not np.isfinite(left_out).all():
         return Estimate(value, -np.inf, np.inf, n, "undefined without one row")
-    variance = (n - 1) / n * float(((left_out - left_out.mean()) ** 2).sum())
+    left_out -= left_out.mean()
+    variance = (n - 1) / n * float(np.square(left_out, out=left_out).sum())
     half = z_of(confidence) * np.sqrt(variance)
     return Estimate(value, float(value - half), float(value + half), n, "jackknife")

@@ -81,7 +81,11 @@ class EnvironmentDrift(Spec, frozen=True, kw_only=True, tag="environment_drift")
 
     def lint(self) -> Iterable[tuple[str, str]]:
         seen: dict[str, str] = {}
-        for key, names in (("deny_any", self.deny_any), ("deny_minor", self.deny_minor), ("deny_major", self.deny_major)):
+        for key, names in (
+            ("deny_any", self.deny_any),
+            ("deny_minor", self.deny_minor),
+            ("deny_major", self.deny_major),
+        ):
             for name in names:
                 if normalised(name) in seen:
                     yield key, f"'{name}' is already in {seen[normalised(name)]}; name it once"
@@ -93,7 +97,11 @@ class EnvironmentDrift(Spec, frozen=True, kw_only=True, tag="environment_drift")
 
     def explain(self) -> str:
         parts = [] if self.python == "any" else [f"Python must agree ({self.python})"]
-        for names, how in ((self.deny_any, "exactly"), (self.deny_minor, "in major.minor"), (self.deny_major, "in major")):
+        for names, how in (
+            (self.deny_any, "exactly"),
+            (self.deny_minor, "in major.minor"),
+            (self.deny_major, "in major"),
+        ):
             if names:
                 parts.append(f"{', '.join(names)} must agree {how}")
         if self.prediction_parity is not None:
@@ -132,7 +140,8 @@ class EnvironmentDrift(Spec, frozen=True, kw_only=True, tag="environment_drift")
             return "the environments were not compared"
         if not isinstance(facts, EnvironmentFacts):
             return f"the environment is of the wrong type: {type(facts).__name__}"
-        for who, one in (("training", facts.trained), ("serving", facts.serving)):
+        sides: tuple[tuple[str, object], ...] = (("training", facts.trained), ("serving", facts.serving))
+        for who, one in sides:
             if not isinstance(one, Installed) or not _version(one.python) or not one.packages:
                 return f"the {who} environment is not known: no Python version or no packages"
         if self.prediction_parity is None:

@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The command `gates`."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _cancel)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone is told all the same
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments, dict(os.environ), Path.cwd()))
 

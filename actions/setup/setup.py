@@ -2,16 +2,22 @@
 
 Keyed by the lock file of the extras, this source, the Python and the platform; kept in the runner's tool cache. It is
 built with uv when there, else pip, under a lock, so that two jobs side by side do no harm, and a half-built one is
-built again. Prints nothing that a runner would obey but its own outputs.
+built again; where the tool cache cannot be written it goes to the runner's temporary folder. Prints nothing that a
+runner would obey but its own outputs.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = (3, 10)
@@ -32,10 +38,13 @@ def main() -> int:
     platform = detect(env, sys.stderr)
     try:
         extras = extras_needed(env)
-        cache = Path(env.get("RUNNER_TOOL_CACHE") or env.get("RUNNER_TEMP") or ROOT / ".gates") / "mlops-gates"
-        python = environments.build(
-            [*requirements(ROOT / "lock" / f"{extras}.txt"), f"# mlops-gates {source_digest(ROOT / 'gates')}"],
-            python=Path(sys.executable), cache=cache, env=env, say=platform.say,
+        wanted = [
+            *requirements(ROOT / "lock" / f"{extras}.txt"), f"# mlops-gates {source_digest(ROOT / 'gates')}"
+        ]  # fmt: skip
+        python = in_first_cache(
+            env, lambda cache: environments.build(
+                wanted, python=Path(sys.executable), cache=cache, env=env, say=platform.say
+            )
         )  # fmt: skip
         install_source(python)
     except GatesError as error:
@@ -44,6 +53,22 @@ def main() -> int:
         return error.exit_code
     platform.set_outputs({"python": str(python)})
     return 0
+
+
+def in_first_cache(env: dict[str, str], build: Callable[[Path], Path]) -> Path:
+    """Build in the runner's tool cache, or in its temporary folder where that one cannot be written."""
+    from gates.errors import Unavailable
+
+    places = [name for name in ("RUNNER_TOOL_CACHE", "RUNNER_TEMP") if env.get(name)]
+    why = []
+    for name in places:
+        try:
+            return build(Path(env[name]) / "mlops-gates")
+        except OSError as error:  # noqa: PERF203  # two places at most
+            why.append(f"{name} ({env[name]}): {error.strerror or error}")
+    if why:
+        raise Unavailable(f"no folder for the environment: {'; '.join(why)}", hint="make one of them writable")
+    return build(ROOT / ".gates" / "mlops-gates")
 
 
 def extras_needed(env: dict[str, str]) -> str:
@@ -77,25 +102,34 @@ def requirements(lock: Path) -> list[str]:
 
 def source_digest(package: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            digest.update(
-                f"{file.relative_to(package).as_posix()}\0".encode() + hashlib.sha256(file.read_bytes()).digest()
-            )
+    for file in package_files(package):
+        name = file.relative_to(package).as_posix()
+        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
+def package_files(package: Path) -> list[Path]:
+    return sorted(file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
 def install_source(python: Path) -> None:
-    """Copy the library into the environment, whole or not at all."""
+    """Copy the library into the environment, whole or not at all; a copy that is not this source is replaced."""
     site = next((python.parent.parent / "lib").glob("python3*")) / "site-packages"
-    if (site / "gates").is_dir():
+    there = site / "gates"
+    wanted = source_digest(ROOT / "gates")
+    if there.is_dir() and source_digest(there) == wanted:
         return
-    beside = site / f".gates-{os.getpid()}"
-    shutil.copytree(ROOT / "gates", beside, ignore=shutil.ignore_patterns("__pycache__"))
-    try:
-        beside.rename(site / "gates")
-    except OSError:  # another job was quicker; its copy is the same source
-        shutil.rmtree(beside)
+    with (site / ".gates.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if there.is_dir() and source_digest(there) == wanted:  # another job was quicker
+            return
+        beside = site / f".gates-{os.getpid()}"
+        for file in package_files(ROOT / "gates"):  # not copytree, which would copy a read-only checkout's modes
+            copy = beside / file.relative_to(ROOT / "gates")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+        shutil.rmtree(there, ignore_errors=True)
+        beside.rename(there)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""The reusable workflows, called by another repository as its own workflow would call them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from act_rig import git, repository
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from act_rig import Rig
+
+pytestmark = pytest.mark.xdist_group("act-local")  # they share the large environment
+CALL = """\
+on: {{workflow_dispatch: {{}}}}
+permissions: {{}}
+jobs:
+  call:
+    permissions: {{contents: read}}
+    uses: acme/mlops-gates/.github/workflows/{name}.yml@v1
+    with: {given}
+  after:
+    if: ${{{{ always() }}}}
+    needs: call
+    runs-on: ubuntu-latest
+    steps:
+      - id: read
+        env:
+          OUTPUTS: ${{{{ toJSON(needs.call.outputs) }}}}
+        run: echo "$OUTPUTS" | tr -d '\\n'
+"""
+
+
+def outputs(log: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(log[log.index("{") : log.rindex("}") + 1])
+    return found
+
+
+def test_drift_between_two_files(rig: Rig, tmp_path: Path) -> None:
+    """On a schedule, typed inputs and outputs; a boolean is a boolean; drift is told and does not fail the job."""
+    given = {"reference": "before.csv", "current": "now.csv", "fail-on-drift": False}
+    folder = repository(tmp_path / "r", CALL.format(name="drift", given=json.dumps(given)))
+    (folder / "policy.yml").write_text(
+        "version: 1\nname: d\nrevision: 1\nowner: t\nstages:\n  drift:\n    checks:\n"
+        "      - {id: x, type: drift, columns: [x], effect: {psi_max: 0.2, ks_max: 0.1}, fdr_q: 0.05, "
+        "max_drifted_share: 0.2, min_samples: 100}\n    retrain: {on_drift: true}\n"
+    )
+    (folder / "before.csv").write_text("x\n" + "\n".join(str(n / 1000) for n in range(1000)) + "\n")
+    (folder / "now.csv").write_text("x\n" + "\n".join(str(n / 1000 + 5) for n in range(1000)) + "\n")
+    ran = rig.run(folder)
+    assert ran.code == 0, ran.raw[-4000:]
+    found = outputs(ran.log("read"))
+    assert (found["verdict"], found["exit-code"], found["retrain"]) == ("FAIL", "0", "true")
+    assert found["drifted-columns"] == "x"
+
+
+def test_deploy_without_a_registered_model_says_so_in_its_outputs(rig: Rig, tmp_path: Path) -> None:
+    given = {"endpoint-name": "small", "model-version": "7"}
+    ran = rig.run(repository(tmp_path / "r", CALL.format(name="deploy", given=json.dumps(given))))
+    assert ran.code != 0
+    found = ran.outputs("deploy")  # act runs no job after a called workflow that failed, whatever its `if` says
+    assert (found["exit-code"], found["outcome"]) in (("2", "invalid"), ("4", "error")), found["message"]
+
+
+def test_train_gate_register_stops_where_training_fails(rig: Rig, tmp_path: Path) -> None:
+    """The job's own failure ends the call; its log is in the run, the exit code in the outputs."""
+    given = {"job": "job.yml", "register": True}
+    folder = repository(tmp_path / "r", CALL.format(name="train-gate-register", given=json.dumps(given)))
+    (folder / "job.yml").write_text(
+        "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ntype: command\n"
+        "code: src\ncommand: python fail.py\nenvironment: azureml:none@latest\n"
+        "outputs:\n  model: {type: mlflow_model}\n"
+    )
+    (folder / "src").mkdir()
+    (folder / "src/fail.py").write_text("print('::error::forged by a model log')\nraise SystemExit('no data')\n")
+    git(folder, "add", "--all")
+    ran = rig.run(folder)
+    assert ran.code != 0
+    found = ran.outputs("train")
+    assert (found["exit-code"], found["outcome"]) == ("1", "job-failed"), ran.log()[-3000:]
+    assert ran.result("gate") == ran.result("register") == "not run"
+    assert "no data" in ran.log("train")
+    assert all("forged" not in str(event["arg"]) or "fail.py" in str(event["arg"]) for event in ran.commands("error"))

@@ -142,12 +142,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 _FLOAT = re.compile(
-    r"^[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]\d+)?|\.\d[\d_]*(?:[eE][-+]\d+)?|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
+    r"^[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]\d+)?|\.\d[\d_]*(?:[eE][-+]\d+)?|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$",
+    re.ASCII,
 )
 _BARE_EXPONENT = re.compile(r"^[-+]?(\d+)[eE]([-+]?)(\d+)$|^[-+]?(\d+\.\d*)[eE](\d+)$")
 for _tag, _pattern, _first in (
     ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
-    ("int", re.compile(r"^[-+]?(?:0|[1-9][\d_]*)$"), "-+0123456789"),
+    ("int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), "-+0123456789"),
     ("float", _FLOAT, "-+0123456789."),
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
     ("merge", re.compile(r"^<<$"), "<"),

@@ -136,7 +136,7 @@ def parse(declaration: Option, text: str, where: str, base: Path | None = None) 
 
 
 def number(text: str, where: str) -> float:
-    if not re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", text):
+    if not re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", text, re.ASCII):
         raise InvalidInput(f"{where}: expected a number, got '{_short(text)}'", hint="write e.g. 0.05")
     if math.isinf(value := float(text)):
         raise InvalidInput(f"{where}: '{_short(text)}' is beyond every number", hint="write e.g. 0.05")
@@ -149,7 +149,7 @@ _LONGEST = 1000 * 86400.0  # the operating system's own waits overflow beyond
 
 def duration(text: str, where: str) -> float:
     """Seconds of `60s`, `10m`, `2h`, `7d`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip(), re.ASCII)
     if not match:
         raise InvalidInput(f"{where}: expected a duration, got '{_short(text)}'", hint="write e.g. 60s, 10m, 2h or 7d")
     seconds = float(match.group(1)) * _UNITS[match.group(2)]

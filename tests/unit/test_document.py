@@ -17,7 +17,7 @@ FILE = Path("f.yml")
     [
         ("yes", "yes"), ("no", "no"), ("on", "on"), ("true", True), ("False", False), ("2027-06-30", "2027-06-30"),
         ("1:30", "1:30"), ("007", "007"), ("0x1F", "0x1F"), ("1_000", 1000), ("1.5", 1.5), ("1.0e-6", 1e-6), ("-3", -3),
-        ("~", None), ("null", None), ("'1e-6'", "1e-6"), ('"a\\tb"', "a\tb"), ("0o17", "0o17"), (".5", 0.5),
+        ("~", None), ("null", None), ("'1e-6'", "1e-6"), ('"a\\tb"', "a\tb"), ("0o17", "0o17"), ("1\u0663", "1\u0663"), (".5", 0.5),
     ],
 )  # fmt: skip
 def test_a_scalar_is_what_it_looks_like(text: str, value: object) -> None:

@@ -44,9 +44,7 @@ def test_a_report_that_is_none_is_the_user_s_to_mend(
     (folder / "r.json").write_text(text)
     said = gates(folder, capsys, "register --model model --report r.json")
     assert said.exit_code == 2
-    assert [error[:60] for error in said.errors] == [
-        f"error: {message}"[:60] if len(message) > 53 else said.errors[0][:60]
-    ]
+    assert len(said.errors) == 1
     assert said.errors[0].startswith(f"error: {message}")
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 Outcome = Literal["passed", "rolled-back", "unknown", "conflict", "waiting", "error", "invalid", "cancelled"]
 
 
-class Failed(Exception):  # noqa: N818  # a course of the machine that never leaves it, not an error of a caller
+class Failed(Exception):  # a course of the machine that never leaves it, not an error of a caller
     """The deployment is not good enough: roll back. `wrong`: it answers, but not what was gated."""
 
     def __init__(self, why: str, *, wrong: bool = False) -> None:
@@ -33,11 +33,11 @@ class Failed(Exception):  # noqa: N818  # a course of the machine that never lea
         self.wrong = wrong
 
 
-class Held(Exception):  # noqa: N818  # same
+class Held(Exception):  # same
     """The deployment waits for a person."""
 
 
-class Stopped(Exception):  # noqa: N818  # same
+class Stopped(Exception):  # same
     """The runner was asked to stop."""
 
 

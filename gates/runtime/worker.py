@@ -27,7 +27,7 @@ CHUNK_ROWS = 100_000
 WARM_UPS = 20
 
 
-class Failure(Exception):  # noqa: N818  # the house's errors are named for what happened
+class Failure(Exception):  # the house's errors are named for what happened
     """kind: `interpreter` (something is not installed here), `model`, `data`, `columns`, `untrusted`, `predict`."""
 
     def __init__(self, kind: str, what: str, **more: Any) -> None:
@@ -36,21 +36,21 @@ class Failure(Exception):  # noqa: N818  # the house's errors are named for what
 
 
 def main(request_path: str) -> int:
-    with open(request_path, encoding="utf-8") as file:  # noqa: PTH123  # a script of few imports
+    with open(request_path, encoding="utf-8") as file:  # a script of few imports
         request = json.load(file)
     try:
         reply = _work(request)
     except Failure as failure:
         reply = failure.reply
-    except BaseException as error:  # noqa: BLE001  # any end of the model's code is an answer
+    except BaseException as error:  # any end of the model's code is an answer
         reply = {"ok": False, "kind": "predict", "what": _first_line(error)}
         traceback.print_exc()
     beside = request["reply"] + ".part"
-    with open(beside, "w", encoding="utf-8") as file:  # noqa: PTH123  # same
+    with open(beside, "w", encoding="utf-8") as file:  # same
         json.dump(reply, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, request["reply"])  # noqa: PTH105  # same
+    os.replace(beside, request["reply"])  # same
     return 0 if reply["ok"] else 1
 
 
@@ -276,7 +276,7 @@ def _write(path: str, prediction: Any, scores: Any, labels: list[Any]) -> None:
             columns[f"score_{label}"] = scores[:, k]
     beside = path + ".part"
     pd.DataFrame(columns).to_parquet(beside, index=False)
-    os.replace(beside, path)  # noqa: PTH105  # same
+    os.replace(beside, path)  # same
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 
-class Unusable(ValueError):  # noqa: N818  # named after the evidence, like the ends in errors.py
+class Unusable(ValueError):  # named after the evidence, like the ends in errors.py
     """The evidence cannot give this quantity. The message is one clause: what is wrong, and with what."""
 
 

@@ -21,7 +21,7 @@ Answer = tuple[int, dict[str, str], bytes]
 """status, headers by lower-case name (the last of its name wins), body as it was sent."""
 
 
-class Broken(Exception):  # noqa: N818  # the house's errors are named for what happened
+class Broken(Exception):  # the house's errors are named for what happened
     """The connection ended, or what came over it was no HTTP."""
 
 

@@ -93,7 +93,7 @@ def test_hostile_metric_names_check_ids_and_branch(rig: Rig, tmp_path: Path) -> 
     names = [text, "::error::forged-name", "##vso[task.complete result=Failed]forged", "<script>forged</script>"]
     policy = yaml.safe_load(POLICY)
     policy["stages"]["validate"]["checks"] += [
-        {"id": f"c{number}", "type": "threshold", "metric": name, "max": 0.5, "decide_on": "point"}
+        {"id": f"c{number}", "type": "threshold", "metric": name, "source": "metrics", "max": 0.5, "decide_on": "point"}
         for number, name in enumerate(names)
     ]
     step = """\

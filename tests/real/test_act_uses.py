@@ -158,3 +158,17 @@ def test_two_runs_in_one_folder(rig: Rig, tmp_path: Path) -> None:
     report = json.loads((folder / ".gates/reports/validate-gate/report.json").read_text())
     assert report["result"]["verdict"] == "PASS"
     assert not list(folder.rglob(".report.json.*"))
+
+
+def test_our_own_ci_gates_on_how_quickly_a_gate_starts(rig: Rig, tmp_path: Path) -> None:
+    """The dogfood job as it stands in ci.yml; how quick this loaded machine is, is for the benchmark to say."""
+    folder = tmp_path / "r"
+    shutil.copytree(rig.export, folder)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "remote", "add", "origin", "https://github.com/acme/mlops-gates")
+    ran = rig.run(folder, event="push", arguments=["--workflows", ".github/workflows/ci.yml", "--job", "dogfood"])
+    outputs = ran.outputs("gate")
+    assert outputs["verdict"] in ("PASS", "FAIL"), ran.raw[-3000:]
+    assert ran.code == int(outputs["exit-code"])
+    assert "startup.gate" in ran.summary("gate")
+    assert f"verdict {outputs['verdict']}" in ran.log()

@@ -79,6 +79,8 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
         settings = project.load(folders.config, env)
         values = inputs.read(module.Inputs, flags=flags, env=env, config=settings.get, base=cwd)
         as_json = values.json
+        if values.python:
+            _can_be_run(values.python, env)
         context = Context(
             step=command.verb, env=env, cwd=cwd, platform=platform, now=lambda: datetime.now(timezone.utc),
             project=settings, state_dir=state_dir, report_dir=report_dir or state_dir, python=values.python or None,
@@ -91,6 +93,13 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
     except Exception:  # noqa: BLE001  # the last resort, as in execute()
         end = defect(platform, report_dir)
     return _end(end, out, report_dir, platform, cwd, as_json=as_json, query=not command.action)
+
+
+def _can_be_run(python: str, env: Mapping[str, str]) -> None:
+    """A named interpreter that is not there is said at once, also by a command that would not start it."""
+    from gates.runtime.environments import find_user_python
+
+    find_user_python(env, python)
 
 
 def _end(

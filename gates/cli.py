@@ -176,11 +176,15 @@ def _places(rest: Sequence[str]) -> dict[str, str | None]:
 
 
 def answer_without_command(argv: Sequence[str]) -> str:
-    """Help or version. Raises errors.InvalidInput for an unknown command."""
+    """Help, version or shell completion. Raises errors.InvalidInput for an unknown command."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         return top_help()
     if argv[0] in ("-V", "--version", "version"):
         return f"gates {__version__}"
+    if argv[0] == "completion":
+        from gates.steps.completion import script
+
+        return script(argv[1] if len(argv) > 1 else "").rstrip()
     word = " ".join(argv[:2]) if any(verb.startswith(f"{argv[0]} ") for verb in COMMANDS) else argv[0]
     raise InvalidInput(f"gates: unknown command '{word}'", hint=did_you_mean(word, COMMANDS))
 

@@ -159,7 +159,7 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
         """The difference, turned so that more is better, against the margin."""
         gain = found.estimate if known.greater_is_better else _turned(found.estimate)
         margin = self.margin.absolute or 0.0
-        limit = margin if self.test == "superiority" else -margin
+        limit = margin if self.test == "superiority" else 0.0 - margin
         values = (
             f"{self.metric} {ruling.show(found.candidate)} against the champion's {ruling.show(found.champion.value)}"
         )

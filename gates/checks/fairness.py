@@ -103,7 +103,7 @@ class Fairness(Spec, frozen=True, kw_only=True, tag="fairness"):
             evidence.champion is None and evidence.champion_absent and settings.champion_when_absent == "bootstrap"
         )
         if with_champion and evidence.champion is None:
-            return ruling.error(self, "max_regression needs the champion's predictions, and there are none", wanted)
+            return ruling.error(self, "the champion's predictions are missing, and max_regression needs them", wanted)
         from gates.checks.slices import slices
         from gates.stats.prepared import prepare
 
@@ -156,7 +156,7 @@ class Fairness(Spec, frozen=True, kw_only=True, tag="fairness"):
                 kind, cut.codes, len(cut.names), data.truth, data.models[0].answer, data.models[1].answer,
                 as_ratio=self._is_ratio, confidence=settings.confidence, seed=settings.seed,
             )  # fmt: skip
-            name = f"the change of {self.metric} by {cut.feature} from the champion's"
+            name = f"The change of {self.metric} by {cut.feature} from the champion's"
             if self._is_ratio:
                 yield ruling.against(name, change, low=-self.max_regression), None
             else:

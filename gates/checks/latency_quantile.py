@@ -2,7 +2,8 @@
 
 On finished evidence: bounds from order statistics, each one-sided at the policy's confidence, which assume nothing and
 need 59 values for a p95 and 299 for a p99. While more is still coming (a canary that is watched): an anytime-valid test
-of the share of slow answers, so that looking again and again does not raise the error.
+of the share of slow answers, so that looking again and again does not raise the error. A rollout
+judges a series live only, up to its deadline: the two errors never add up.
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ class LatencyQuantile(Spec, frozen=True, kw_only=True, tag="latency_quantile"):
         decided = ruling.against(f"q{self.q:g} of {self.signal}", found, high=self.max_ms)
         if decided.status is Status.INCONCLUSIVE:
             needed = max(fewest(self.q, settings.confidence), decided.n_needed or 0)
-            decided = ruling.Ruling(decided.status, decided.reason, needed if needed > found.n else decided.n_needed)
+            if needed > found.n and decided.n_needed is None:
+                reason = decided.reason.replace(
+                    "no number of rows is known to decide", f"it takes at least n = {needed}"
+                )
+                decided = ruling.Ruling(decided.status, reason, needed)
         return ruling.too_few(self, decided, found, self.min_samples, wanted)
 
     def _live(self, values: NDArray[np.float64], wanted: dict[str, Any]) -> CheckResult:
@@ -91,6 +96,7 @@ class LatencyQuantile(Spec, frozen=True, kw_only=True, tag="latency_quantile"):
 
         n, slow = len(values), int((values > self.max_ms).sum())
         share, target = 1.0 - self.q, -math.log(self.alpha)
+        needed = None
         said = f"{slow} of {n} values of {self.signal} are over {ruling.show(self.max_ms)} ms"
         if sequential.above(slow, n, share) >= target:
             status, reason = Status.FAIL, f"{said}: more than a share of {ruling.show(share)}, at any look."
@@ -98,4 +104,15 @@ class LatencyQuantile(Spec, frozen=True, kw_only=True, tag="latency_quantile"):
             status, reason = Status.PASS, f"{said}: less than a share of {ruling.show(share)}, at any look."
         else:
             status, reason = Status.INCONCLUSIVE, f"{said}; keep watching."
-        return ruling.with_observed(ruling.result(self, status, reason, wanted=wanted, n=n), slow / n)
+            needed = self._needed(slow, n, share, target)
+        shown = ruling.result(self, status, reason, wanted=wanted, n=n, n_needed=needed)
+        return ruling.with_observed(shown, slow / n)
+
+    def _needed(self, slow: int, n: int, share: float, target: float) -> int | None:
+        """The values at which one side would speak, at the present share of slow ones."""
+        from gates.stats import sequential
+
+        fails = sequential.requests_needed(slow, n, lambda bad, m: sequential.above(bad, m, share), target)
+        passes = sequential.requests_needed(slow, n, lambda bad, m: sequential.below(bad, m, share), target)
+        passes = None if passes is None else max(passes, self.min_samples)
+        return min((m for m in (fails, passes) if m is not None), default=None)

@@ -83,18 +83,29 @@ class Rate(Spec, frozen=True, kw_only=True, tag="rate"):
         else:
             status = Status.INCONCLUSIVE
             reason = f"{said}: neither over {ruling.show(self.ok)} nor under {ruling.show(self.bad)} is shown."
-            if seen.bad == 0:
-                needed = sequential.requests_to_clear(self.bad, self.beta)
+            needed = self._needed(seen)
         value = seen.bad / seen.n
         found = Estimate(value, *wilson(seen.bad, seen.n, 0.95), seen.n, "Wilson")
         return ruling.result(self, status, reason, wanted=wanted, found=found, n_needed=needed)
 
+    def _needed(self, seen: Counted) -> int | None:
+        """The requests at which one side would speak, at the present share of errors."""
+        from gates.stats import sequential
 
-def miscounted(seen: object, signal: str) -> str:
-    """What is wrong with a count; empty when nothing is."""
+        fails = sequential.requests_needed(
+            seen.bad, seen.n, lambda bad, n: sequential.above(bad, n, self.ok), -math.log(self.alpha)
+        )
+        passes = sequential.requests_needed(
+            seen.bad, seen.n, lambda bad, n: sequential.below(bad, n, self.bad), -math.log(self.beta)
+        )
+        return min((n for n in (fails, passes) if n is not None), default=None)
+
+
+def miscounted(seen: object, signal: str, whose: str = "") -> str:
+    """What is wrong with a count; empty when nothing is. whose: e.g. "the champion's "."""
     if seen is None:
-        return f"'{signal}' was not counted"
+        return f"{whose}'{signal}' was not counted"
     whole = isinstance(seen, Counted) and all(type(value) is int for value in (seen.bad, seen.n))
     if not isinstance(seen, Counted) or not whole or not 0 <= seen.bad <= seen.n:
-        return f"'{signal}' is not a count of errors and requests: {seen!r}"
+        return f"{whose}'{signal}' is not a count of errors and requests: {seen!r}"
     return ""

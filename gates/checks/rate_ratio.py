@@ -71,7 +71,7 @@ class RateRatio(Spec, frozen=True, kw_only=True, tag="rate_ratio"):
         if theirs is None and evidence.champion_absent and settings.champion_when_absent == "bootstrap":
             reason = "There is no champion yet and the policy says bootstrap: not compared."
             return ruling.result(self, Status.SKIPPED, reason, wanted=wanted)
-        wrong = miscounted(ours, self.signal) or miscounted(theirs, f"the champion's {self.signal}")
+        wrong = miscounted(ours, self.signal) or miscounted(theirs, self.signal, "the champion's ")
         if ours is None or theirs is None or wrong:
             return ruling.error(self, wrong, wanted)
         windows = self._windows(evidence, ours, theirs)
@@ -107,7 +107,7 @@ class RateRatio(Spec, frozen=True, kw_only=True, tag="rate_ratio"):
         limit = ruling.show(self.max_ratio)
         if sequential.ratio_above(rows, self.max_ratio) >= -math.log(self.alpha):
             status, reason = Status.FAIL, f"{said}: more than {limit} times as often, at any look."
-        elif sequential.ratio_below(rows, self.max_ratio) >= -math.log(self.beta):
+        elif sequential.ratio_below(rows, self.max_ratio) >= -math.log(self._beta):
             status, reason = Status.PASS, f"{said}: at most {limit} times as often, at any look."
         elif self._negligible(ours):
             status, reason = Status.PASS, f"{said}: under {ruling.show(self.negligible)}, where no ratio matters."
@@ -119,9 +119,14 @@ class RateRatio(Spec, frozen=True, kw_only=True, tag="rate_ratio"):
             shown = ruling.with_observed(shown, ours.bad / ours.n / (theirs.bad / theirs.n))
         return shown
 
+    @property
+    def _beta(self) -> float:
+        """With two ways to pass, each has half of the chance to pass wrongly."""
+        return self.beta if self.negligible is None else self.beta / 2.0
+
     def _negligible(self, ours: Counted) -> bool:
         from gates.stats import sequential
 
         if self.negligible is None:
             return False
-        return sequential.below(ours.bad, ours.n, self.negligible) >= -math.log(self.beta)
+        return sequential.below(ours.bad, ours.n, self.negligible) >= -math.log(self._beta)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gates.stats.estimate import Estimate
+from gates.stats.estimate import Estimate, Unusable
 from gates.stats.losses import of_positive, probabilities
-from gates.stats.proportion import mover, z_of
+from gates.stats.proportion import z_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,11 +92,14 @@ def estimate(data: Prepared, model: int, confidence: float, seed: int) -> Estima
 
 
 def difference(data: Prepared, confidence: float, seed: int, weight: float) -> Estimate:
-    """candidate - weight * champion by MOVER from both intervals, as if they were independent.
+    """candidate - weight * champion, from both intervals at half the error each: bounds that may both be off are added.
 
-    Two models err alike on the same rows, so their true difference varies less: the bounds are wide, never narrow.
+    Two models err alike on the same rows and their noise partly cancels, so this is wide. It is not MOVER, which adds
+    distances in quadrature: bias is no noise, and a calibrated champion's bias would hide a candidate's error.
     """
-    a, b = estimate(data, 0, confidence, seed), estimate(data, 1, confidence, seed)
-    turned = (-weight * b.high, -weight * b.low) if weight >= 0 else (-weight * b.low, -weight * b.high)
-    low, high = mover((a.value, -weight * b.value), ((a.low, a.high), turned))
-    return Estimate(a.value - weight * b.value, low, high, min(a.n, b.n), "MOVER of bias-aware bins")
+    half = 1.0 - (1.0 - confidence) / 2.0
+    a, b = estimate(data, 0, half, seed), estimate(data, 1, half, seed)
+    if weight < 0:
+        raise Unusable("a relative margin over 100 % leaves nothing to compare")
+    low, high = a.low - weight * b.high, a.high - weight * b.low
+    return Estimate(a.value - weight * b.value, low, high, min(a.n, b.n), "bias-aware bins, both bounds")

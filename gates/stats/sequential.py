@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import betainc, betaincc, betaln, logsumexp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -72,16 +72,25 @@ def _counted(bad: int, n: int, rate: float) -> None:
         raise ValueError(f"need 0 < rate < 1 and 0 <= bad <= n, got {bad} of {n} against {rate}")
 
 
-def requests_to_clear(rate: float, beta: float) -> int:
-    """How many requests without one error it takes to reach 1/beta against p >= rate."""
-    target, n = -math.log(beta), 1
-    while below(0, n, rate) < target:
-        n *= 2
-    low = n // 2
-    while n - low > 1:
-        middle = (low + n) // 2
-        low, n = (low, middle) if below(0, middle, rate) >= target else (middle, n)
-    return n
+def requests_needed(bad: int, n: int, evidence: Callable[[int, int], float], target: float) -> int | None:
+    """About how many requests in all reach `target` of log evidence(bad, n), if errors keep coming at the same share.
+
+    None when a thousand million would not: the share is on the other side of the rate, or on it.
+    """
+
+    def reached(total: int) -> bool:
+        return evidence(round(total * (bad / n)), total) >= target
+
+    high = n
+    while not reached(high):
+        high *= 2
+        if high > 10**9:
+            return None
+    low = max(n, high // 2)
+    while high - low > max(1, low // 1000):
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
 
 
 Window = tuple[int, int, int, int]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gates.backends import EndpointFiles, ModelVersion, TrainedRun
-from gates.backends.local import assets, job_file, jobs, tracking
+from gates.backends.local import jobs, tracking
 from gates.backends.local.registry import Registry
 from gates.chain import Chain
 from gates.errors import InvalidInput, Unavailable
@@ -56,7 +56,7 @@ class LocalBackend:
             raise InvalidInput(
                 f"--compute: '{compute}' is not on this machine", hint="write local, or backend: azureml"
             )
-        loaded = job_file.load_job(job)
+        loaded = jobs.load_job(job)
         work, asset_folder = self._state / "runs", self._state / "assets"
         with tracking.tracking(self._uri, state_dir=self._state, env=self._env) as server:
             done = jobs.run_job(
@@ -73,11 +73,11 @@ class LocalBackend:
             job_url="",
             model=jobs.model_folder(done.outputs[model_output], model_output),
             outputs=done.job_dir / "outputs",
-            inputs=_inputs(loaded, asset_folder),
+            inputs=jobs.inputs_of(loaded, asset_folder),
             metrics=done.metrics,
             params=done.params,
             environment=self._environment(done),
-            code=loaded.command.code if loaded.command else None,
+            code=jobs.code_of(loaded),
             log=done.log_path,
             seconds=done.seconds,
             notes=done.notes,
@@ -177,15 +177,3 @@ def _value(found: registry.ModelVersion | None) -> ModelVersion | None:
     if found is None:
         return None
     return ModelVersion(found.name, found.version, found.digest, found.uri, found.run_id, found.aliases, found.tags)
-
-
-def _inputs(job: job_file.Job, asset_folder: Path) -> dict[str, Path]:
-    """The files and folders that the job read, by input name."""
-    command = job.command
-    if command is None:
-        return {}
-    return {
-        name: assets.resolve(given.reference, base=command.base, assets=asset_folder, where=job.document.error)
-        for name, given in command.inputs.items()
-        if given.reference is not None
-    }

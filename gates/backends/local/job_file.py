@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DATA_TYPES = ("uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model", "path")
 FILE_TYPES = ("uri_file",)
+_RECORDED = {"description": "mlflow.note.content", "name": "gates.job_name", "compute": "gates.compute"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Command:
-    """One process of a job. `at` is where it stands in the document, for the lines of errors."""
+    """One process of a job. `at` is where it stands in the document, for the lines of errors.
+
+    search: the values of `${{search_space.x}}`, in a sweep's trial.
+    """
 
     command: str
     code: Path | None
@@ -53,6 +57,7 @@ class Command:
     base: Path
     document: Document = field(repr=False)
     at: Key = ()
+    search: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, what: str, *path: str) -> InvalidInput:
         return self.document.error(what, (*self.at, *path))
@@ -60,7 +65,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Job:
-    """A job file that Azure ML accepts. `command`: of a command job; warnings: keys that are not honoured locally."""
+    """A job file that Azure ML accepts. warnings: keys that are not honoured locally.
+
+    command: of a command job; plan: of a pipeline (graph.Graph) or a sweep (sweeps.Sweep), see jobs.load_job.
+    """
 
     kind: str
     path: Path
@@ -71,17 +79,19 @@ class Job:
     experiment: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     entity: Any = field(default=None, repr=False)
+    plan: object = field(default=None, repr=False)
 
 
 def load_job(path: Path) -> Job:
     """Parse a command, pipeline or sweep job. InvalidInput with file and line for what Azure or a local run refuses."""
     file = document.load_yaml(path, "job file")
     kind = str(file.value.get("type") or "command")
-    if kind not in keys.TABLES:
+    if kind not in keys.JOBS:
         raise file.error(f"type: {kind} is not a job that runs locally", ("type",), "write command, pipeline or sweep")
     entity = _ask_sdk(file)
     raw = file.value
     tags = {str(k): str(v) for k, v in {**(raw.get("properties") or {}), **(raw.get("tags") or {})}.items()}
+    tags |= {tag: str(raw[key]) for key, tag in _RECORDED.items() if raw.get(key) is not None}
     return Job(
         kind=kind,
         path=path,
@@ -93,6 +103,13 @@ def load_job(path: Path) -> Job:
         tags=tags,
         entity=entity,
     )
+
+
+def command_in(job: Job) -> Command:
+    """The process of a command job."""
+    if job.command is None:
+        raise job.document.error(f"a {job.kind} job has more than one process", ("type",))
+    return job.command
 
 
 def command_of(file: Document, raw: Mapping[str, Any], at: Key) -> Command:

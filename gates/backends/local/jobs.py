@@ -1,65 +1,35 @@
-"""Runs Azure ML jobs on this machine, without Docker: one process in a copy of its code, with an MLflow run of its own.
+"""Runs Azure ML jobs on this machine, without Docker: command, pipeline and sweep jobs, as Azure ML would.
 
-A job's folder is `<work>/<run id>`: `code` (the snapshot it runs in), `outputs/<name>`, `user_logs/std_log.txt`. What a
-local run does not honour is a note of the result or an error, never silence; see keys.py.
+A job's folder is `<work>/<run id>`; see commands.py for one process, pipelines.py and sweeps.py for many.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gates.backends.local import assets as asset_folder
-from gates.backends.local import declared, expressions, job_file, mlflow_rest, snapshot
-from gates.errors import Cancelled, InvalidInput, JobFailed
-from gates.runtime import environments, process
+from gates.backends.local import commands, graph, job_file, pipelines, sweeps
+from gates.backends.local.commands import SAVE_LINE, JobRun, Setting, model_folder
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Mapping
 
-    from gates.backends.local.job_file import Command, Job
+    from gates.backends.local.job_file import Job
 
-load_job = job_file.load_job
-SAVE_LINE = 'mlflow.sklearn.save_model(model, path, serialization_format="cloudpickle")'
-_PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".dill")
+__all__ = ["SAVE_LINE", "JobRun", "code_of", "inputs_of", "load_job", "model_folder", "run_job"]
 
 
-@dataclass(frozen=True)
-class JobRun:
-    """A job that ended well. outputs: path by name; metrics: last value by name; notes: what differs from Azure."""
-
-    run_id: str
-    job_dir: Path
-    outputs: Mapping[str, Path]
-    metrics: Mapping[str, float]
-    params: Mapping[str, str]
-    log_path: Path
-    seconds: float
-    environment_declared: declared.Declared
-    environment: Mapping[str, str] = field(default_factory=dict)
-    python: Path = Path()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What every process of a job shares."""
-
-    work: Path
-    python: Path
-    tracking_uri: str
-    env: Mapping[str, str]
-    assets: Path | None = None
-    environment: str = "current"
-    cache: Path | None = None
-    on_line: Callable[[str], None] | None = None
-    say: Callable[[str], None] = lambda _: None
-    stop: threading.Event | None = None
+def load_job(path: Path) -> Job:
+    """Parse a job file and all that it names. InvalidInput with file and line for what cannot run."""
+    job = job_file.load_job(path)
+    if job.kind == "pipeline":
+        plan, warnings = graph.read(job)
+        return replace(job, plan=plan, warnings=(*job.warnings, *warnings))
+    if job.kind == "sweep":
+        return replace(job, plan=sweeps.read(job.document, job.document.value, ()))
+    return job
 
 
 def run_job(
@@ -83,198 +53,33 @@ def run_job(
     for a reference that cannot be resolved; Unavailable when the tracking server or the environment cannot be had.
     """
     setting = Setting(work, python, tracking_uri, env, assets, environment, cache, on_line, say)
-    if job.command is None:
-        raise InvalidInput(f"a {job.kind} job cannot be run locally yet", hint="run its command jobs", file=job.path)
     for warning in job.warnings:
         say(warning)
-    return run_command(job.command, job, setting, timeout=timeout)
-
-
-def run_command(
-    command: Command, job: Job, setting: Setting, *, timeout: float | None = None, parent: str = "", name: str = ""
-) -> JobRun:
-    """Run one process of a job as an MLflow run, nested under the run `parent` where given."""
-    python, built = _interpreter(command, setting)
-    experiment = mlflow_rest.experiment(setting.tracking_uri, job.experiment, setting.env)
-    tags = {**job.tags, **({"mlflow.parentRunId": parent} if parent else {}), "gates.job_file": str(job.path)}
-    run_id = mlflow_rest.create_run(
-        setting.tracking_uri, experiment, name or job.display_name, tags, time.time(), setting.env
-    )
-    status = "FAILED"
-    try:
-        done = _execute(command, setting, run_id, experiment, python, timeout)
-        status = "FINISHED"
-    except (Cancelled, KeyboardInterrupt):
-        status = "KILLED"
-        raise
-    finally:
-        mlflow_rest.end_run(setting.tracking_uri, run_id, status, time.time(), setting.env)
-    run = mlflow_rest.get_run(setting.tracking_uri, run_id, setting.env)
-    installed = environments.freeze(python, setting.env)
-    version = environments.describe(python, setting.env).version
-    different = () if built else declared.differences(command.environment, installed, version)
-    outputs, log, seconds, notes = done
-    return JobRun(
-        run_id=run_id,
-        job_dir=log.parent.parent,
-        outputs=outputs,
-        metrics=run.metrics,
-        params=run.params,
-        log_path=log,
-        seconds=seconds,
-        environment_declared=command.environment,
-        environment={"python": version, **installed},
-        python=python,
-        notes=(*job.warnings, *notes, *different),
-    )
-
-
-def _interpreter(command: Command, setting: Setting) -> tuple[Path, bool]:
-    """The interpreter to use, and whether it was built from what the job declares."""
-    if setting.environment == "current":
-        return setting.python, False
-    if setting.environment != "build":
-        raise InvalidInput(f"environment: {setting.environment!r} is not known", hint="write current or build")
-    if not command.environment.buildable:
-        raise command.error("environment: nothing to build from; give it a conda_file with pip packages", "environment")
-    cache = setting.cache or setting.work / "environments"
-    lines = command.environment.requirements
-    return environments.build(lines, python=setting.python, cache=cache, env=setting.env, say=setting.say), True
-
-
-def _execute(
-    command: Command, setting: Setting, run_id: str, experiment: str, python: Path, timeout: float | None
-) -> tuple[dict[str, Path], Path, float, tuple[str, ...]]:
-    home = (setting.work / run_id).absolute()
-    outputs = _output_places(command, home)
-    values, notes = _values(command, setting, outputs)
-    text = expressions.render(command.command, values, lambda what: command.error(what, "command"))
-    notes += tuple(
-        f"{name} holds spaces and is passed as one word; Azure ML would split it: quote it in the command"
-        for name in expressions.spaced(command.command, values)
-        if name.startswith("inputs.") and command.inputs[name[len("inputs.") :]].literal is not None
-    )
-    code = home / "code"
-    if command.code is None:
-        code.mkdir(parents=True)
+    if isinstance(job.plan, graph.Graph):
+        done = pipelines.run_pipeline(job.plan, job, setting, timeout=timeout)
+    elif isinstance(job.plan, sweeps.Sweep):
+        done = sweeps.run_sweep(job.plan, job, setting, timeout=timeout)
     else:
-        snapshot.take(command.code, code)
-    log = home / "user_logs" / "std_log.txt"
-    env = job_environment(setting, command, run_id, experiment, python, home)
-    limits = [limit for limit in (timeout, command.timeout) if limit is not None]
-    ended = process.run(
-        [_shell(env), "-c", text],
-        cwd=code,
-        env=env,
-        on_line=setting.on_line,
-        timeout=min(limits) if limits else None,
-        log=log,
-        stop=setting.stop,
-    )
-    if not ended.ok:
-        raise JobFailed(f"the job {ended.how}", hint=f"its log is {log}", tail=ended.tail)
-    if (code / "outputs").is_dir() and any((code / "outputs").iterdir()):
-        outputs.setdefault("default", code / "outputs")  # what Azure ML uploads without being asked
-    _require_outputs(outputs, command, ended.tail)
-    return outputs, log, ended.seconds, notes
+        done = commands.run_command(job_file.command_in(job), job, setting, timeout=timeout)
+    return replace(done, notes=(*job.warnings, *done.notes))
 
 
-def _output_places(command: Command, home: Path) -> dict[str, Path]:
-    """Where each output goes: a folder that is there, or, for uri_file, a path whose folder is there."""
-    places = {}
-    for name, kind in command.outputs.items():
-        places[name] = home / "outputs" / name
-        (places[name].parent if kind in job_file.FILE_TYPES else places[name]).mkdir(parents=True, exist_ok=True)
-    return places
+def inputs_of(job: Job, assets: Path | None) -> dict[str, Path]:
+    """The files and folders that a job reads from outside, by name; `step.input` where a step names one itself."""
+    if isinstance(job.plan, graph.Graph):
+        return graph.inputs_of(job.plan, assets)
+    return commands.references(_processes(job)[0], assets)
 
 
-def _values(
-    command: Command, setting: Setting, outputs: Mapping[str, Path]
-) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    """The value of every reference a command may hold, by full name."""
-    values: dict[str, str | None] = {f"outputs.{name}": str(path) for name, path in outputs.items()}
-    notes: tuple[str, ...] = ()
-    for name, given in command.inputs.items():
-        key = f"inputs.{name}"
-        if given.reference is not None:
-            path = asset_folder.resolve(
-                given.reference,
-                base=command.base,
-                assets=setting.assets,
-                where=lambda what, name=name: command.error(f"inputs.{name}: {what}", "inputs", name),  # type: ignore[misc]  # the default binds the loop's name
-            )
-            values[key] = str(path)
-            values[f"{key}.path"] = str(path)
-            if given.mode == "direct":
-                notes += (f"{key} has mode direct: it is given as a local path, not as a URI",)
-        elif given.literal is not None or given.optional:
-            values[key] = given.literal
-        else:
-            raise command.error(f"{key} has no value", "inputs", name)
-    return values, notes
+def code_of(job: Job) -> Path | None:
+    """The folder that holds the code of all processes of a job; None where they have none."""
+    found = [str(one.code) for one in _processes(job) if one.code is not None]
+    return Path(os.path.commonpath(found)) if found else None
 
 
-def job_environment(
-    setting: Setting, command: Command, run_id: str, experiment: str, python: Path, home: Path
-) -> dict[str, str]:
-    """The environment of the job's process: the user's own, the job's variables, and where MLflow logs to."""
-    env = environments.clean(setting.env)
-    shims = _shims(python, home)
-    no_proxy = ",".join(
-        part for part in (env.get("NO_PROXY") or env.get("no_proxy") or "", "127.0.0.1,localhost") if part
-    )
-    return {
-        **env,
-        "PYTHONUNBUFFERED": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        **command.variables,
-        "PATH": os.pathsep.join([str(shims), str(python.parent), env.get("PATH", os.defpath)]),
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,
-        "MLFLOW_TRACKING_URI": setting.tracking_uri,
-        "MLFLOW_EXPERIMENT_ID": experiment,
-        "MLFLOW_RUN_ID": run_id,
-    }
-
-
-def _shims(python: Path, home: Path) -> Path:
-    """A folder where `python` and `python3` are the chosen interpreter, whatever its own name is."""
-    folder = home / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("python", "python3"):
-        shim = folder / name
-        shim.write_text(f'#!/bin/sh\nexec {expressions.quoted(str(python), "")} "$@"\n', encoding="utf-8")
-        shim.chmod(0o755)
-    return folder
-
-
-def _shell(env: Mapping[str, str]) -> str:
-    return shutil.which("bash", path=env.get("PATH", os.defpath)) or "/bin/sh"
-
-
-def _require_outputs(outputs: Mapping[str, Path], command: Command, tail: tuple[str, ...]) -> None:
-    for name, kind in command.outputs.items():
-        path = outputs[name]
-        empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-        if empty:
-            what = f"the job ended well but wrote nothing to its output {name!r}"
-            raise JobFailed(what, hint=f"write to ${{{{outputs.{name}}}}}", tail=tail)
-        if kind == "mlflow_model":
-            model_folder(path, name)
-
-
-def model_folder(path: Path, name: str = "model") -> Path:
-    """`path` if it is an MLflow model folder. InvalidInput, with the line that saves one, if it is not."""
-    if (path / "MLmodel").is_file():
-        return path
-    if path.is_dir():
-        inside = sorted(child.name for child in path.iterdir())
-        nested = [child for child in inside if (path / child / "MLmodel").is_file()]
-        if nested:
-            hint = f"save the model into ${{{{outputs.{name}}}}} itself, not into a folder {nested[0]!r} in it"
-            raise InvalidInput(f"output {name!r} holds an MLflow model one folder too deep", hint=hint, file=path)
-    else:
-        inside = [path.name]
-    pickles = [child for child in inside if child.lower().endswith(_PICKLES)]
-    what = f"output {name!r} is not an MLflow model folder" + (f" but a pickle, {pickles[0]}" if pickles else "")
-    raise InvalidInput(what, hint=f"save the model with {SAVE_LINE}", file=path)
+def _processes(job: Job) -> tuple[job_file.Command, ...]:
+    if isinstance(job.plan, graph.Graph):
+        return tuple(step.command for step in job.plan.steps)
+    if isinstance(job.plan, sweeps.Sweep):
+        return (job.plan.trial,)
+    return (job_file.command_in(job),)

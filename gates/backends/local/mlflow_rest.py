@@ -77,6 +77,25 @@ def get_run(uri: str, run_id: str, env: Mapping[str, str]) -> Run:
     )
 
 
+def search_runs(uri: str, experiment_id: str, tags: Mapping[str, str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of the runs of an experiment that carry these tags; at most 1000."""
+    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    body = {"experiment_ids": [experiment_id], "filter": wanted, "max_results": 1000}
+    found = call(uri, "runs/search", body, env) or {}
+    return tuple(str(run["info"]["run_id"]) for run in found.get("runs", ()))
+
+
+def log_metrics(uri: str, run_id: str, metrics: Mapping[str, float], at: float, env: Mapping[str, str]) -> None:
+    """Log one value of each metric at step 0."""
+    values = [{"key": key, "value": value, "timestamp": int(at * 1000), "step": 0} for key, value in metrics.items()]
+    if values:
+        call(uri, "runs/log-batch", {"run_id": run_id, "metrics": values[:1000]}, env)
+
+
+def set_tag(uri: str, run_id: str, key: str, value: str, env: Mapping[str, str]) -> None:
+    call(uri, "runs/set-tag", {"run_id": run_id, "key": key, "value": value[:5000]}, env)
+
+
 def metric_history(uri: str, run_id: str, key: str, env: Mapping[str, str]) -> tuple[tuple[int, float], ...]:
     """(step, value) of every report of a metric, by step."""
     query = urllib.parse.urlencode({"run_id": run_id, "metric_key": key, "max_results": 25000})

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GUARD = Path(__file__).with_name("guard.py")
 TAIL_LINES = 50
+SECRETS = "GATES_SIGNING_"
+"""The key that signs lineage: no process of the user's, which could sign anything with it, is told."""
 GRACE = 2.0
 """Seconds that a child has between SIGTERM and SIGKILL."""
 _LONGEST_LINE = 65536
@@ -122,7 +124,7 @@ def start(
         popen = subprocess.Popen(
             guarded,
             cwd=cwd,
-            env=dict(env),
+            env={name: value for name, value in env.items() if not name.startswith(SECRETS)},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from gates.checks.spec import Check
 
 STAGES = ("train", "validate", "register", "deploy", "canary", "drift")
+Pem = Annotated[
+    str,
+    Meta(
+        pattern=r"^-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+\n-----END PUBLIC KEY-----\n?$",
+        description="A public key as PEM text: `openssl pkey -in KEY -pubout`.",
+    ),
+]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='A date, quoted: "2027-06-30".')]
 
 
@@ -75,7 +82,7 @@ class StageFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One stage's checks."""
 
     checks: Annotated[list[dict[str, Any]], Meta(description="The checks of this stage.")]
-    approvals: Annotated[Approvals | None, Meta(description="deploy only.")] = None
+    approvals: Annotated[Approvals | None, Meta(description="register and deploy only.")] = None
     retrain: Annotated[Retrain | None, Meta(description="drift only.")] = None
 
 
@@ -101,6 +108,19 @@ class Waiver(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model_digest: Annotated[str | None, Meta(description="Only for these bytes.")] = None
 
 
+class Signing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose signatures count. Where it stands, every statement of a model must bear one of them."""
+
+    keys: Annotated[
+        list[Pem],
+        Meta(min_length=1, description="Public keys that are trusted, each as PEM text: ed25519, or ECDSA on P-256."),
+    ]
+    openssf: Annotated[
+        Pem | None,
+        Meta(description="A public EC key: the model must bear an OpenSSF model-signing signature of it too."),
+    ] = None
+
+
 class PolicyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """policy.yml, version 1: what is good enough. Owned by whoever answers for quality."""
 
@@ -113,6 +133,7 @@ class PolicyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     defaults: Annotated[Defaults, Meta(description="What checks take when they say nothing.")] = Defaults()
     champion: Annotated[Champion, Meta(description="What candidates are compared with.")] = Champion()
     waivers: Annotated[list[Waiver], Meta(description="Excuses, each with an end.")] = []
+    signing: Annotated[Signing | None, Meta(description="Whose signatures register and deploy ask for.")] = None
 
 
 @dataclass(frozen=True)
@@ -194,8 +215,10 @@ def _stage(document: Document, name: str, stage: StageFile, defaults: Defaults) 
     at = ("stages", name)
     if not stage.checks:
         raise _without_checks(document, name)
-    if stage.approvals and name != "deploy":
-        raise document.error("approvals belong to the stage 'deploy'", (*at, "approvals"), "move them there")
+    if stage.approvals and name not in ("register", "deploy"):
+        raise document.error(
+            "approvals belong to the stages 'register' and 'deploy'", (*at, "approvals"), "move them there"
+        )
     if stage.retrain and name != "drift":
         raise document.error("retrain belongs to the stage 'drift'", (*at, "retrain"), "move it there")
     bound = tuple(_bind(document, (*at, "checks", i), raw, defaults) for i, raw in enumerate(stage.checks))

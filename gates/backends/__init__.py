@@ -83,6 +83,15 @@ class Backend(Protocol):
         """The lineage files that were registered beside the model."""
         ...
 
+    def keep_lineage(self, version: ModelVersion, lineage: Path) -> None:
+        """Replace the registry's copy of the lineage files: the model was gated or deployed after it was registered."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether the registry is one that other machines see, which have no state of ours."""
+        ...
+
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None: ...
 
     def move_alias(self, name: str, alias: str, *, expected: str | None, new: str | None) -> None:

@@ -220,15 +220,15 @@ class Look:
             self.say(f"the gate statement's approvals are not approvals: {error}", "approvals", AGAIN)
             return
         good: set[str] = set()
-        not_counted: list[str] = []
+        ignored: list[str] = []
         for approval in (*stated, *given):
-            why = _not_counted(approval, rule, self.digest, policy_digest, now)
+            why = not_counted(approval, rule, self.digest, policy_digest, now)
             if why:
-                not_counted.append(f"{approval.by}'s {why}")
+                ignored.append(f"{approval.by}'s {why}")
             else:
                 good.add(approval.by)
         if len(good) < rule.minimum:
-            detail = f": {'; '.join(dict.fromkeys(not_counted))}" if not_counted else ""
+            detail = f": {'; '.join(dict.fromkeys(ignored))}" if ignored else ""
             self.say(
                 f"{len(good)} of {rule.minimum} approvals{detail}", "approvals", f"ask for approval of {self.digest}"
             )
@@ -294,8 +294,8 @@ def _about_statement(gate: Statement) -> dict[str, Any]:
     return _about({**about, "policy": {"digest": f"sha256:{policy}" if policy else ""}})
 
 
-def _not_counted(approval: Approval, rule: ApprovalRule, model: str, policy: str, now: float) -> str:
-    """Why this approval does not count; '' when it does."""
+def not_counted(approval: Approval, rule: ApprovalRule, model: str, policy: str, now: float) -> str:
+    """Why this approval does not count under the rule, for a model and policy digest; '' when it does."""
     if approval.model_digest != model:
         return f"is for another model, {approval.model_digest}"
     if approval.policy_digest != policy:

@@ -1,8 +1,9 @@
 """Where a version's lineage is kept: a folder of its own, never inside the model's, whose bytes are its identity.
 
 `lineage.intoto.jsonl` holds the envelopes in the order they were made, one a line, `lineage.json` the composite view,
-`SHA256SUMS` the sums file. The folder is what backends store beside a version (MLflow: artefacts under `lineage/`);
-tags only point at it (`pointers`), since they can be edited by hand.
+`SHA256SUMS` the sums file, `model-card.md` the card as it was when the model was registered. The folder is what
+backends store beside a version (MLflow: artefacts under `lineage/`); tags only point at it (`pointers`), since they can
+be edited by hand.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = "lineage.intoto.jsonl"
 COMPOSITE = "lineage.json"
+CARD = "model-card.md"
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ __all__ = [
     "verify_for_deploy",
     "verify_for_register",
     "verify_for_rollback",
+    "verify_recorded",
 ]
 
 
@@ -137,6 +138,22 @@ def verify_for_rollback(
     look.tags(tags)
     look.audit(audit, tags or {})
     return _verification("roll back", look, str(served[-1].predicate.get("ungated", "")) if served else "")
+
+
+def verify_recorded(
+    model: Path,
+    lineage: LineageFolder,
+    *,
+    tags: Mapping[str, str] | None = None,
+    trusted: Sequence[PublicKey] = (),
+    audit: AuditLog | None = None,
+) -> Verification:
+    """Are these the bytes recorded, and the records whole? No door: whether a gate allowed it is not asked."""
+    look = Look(model, lineage)
+    look.bytes_and_statements(trusted)
+    look.tags(tags)
+    look.audit(audit, tags or {})
+    return _verification("verify", look, "")
 
 
 def _verification(action: str, look: Look, ungated: str) -> Verification:

@@ -40,6 +40,9 @@ COMMANDS = {
         Command("policy check", "policy_check", "Parse and lint a policy."),
         Command("policy explain", "policy_explain", "Say in plain words what each check requires."),
         Command("model list", "model_list", "The registered versions, with digests and aliases."),
+        Command("model card", "model_card", "The model card: what lineage knows and what people say."),
+        Command("lineage verify", "lineage_verify", "Verify a version's bytes and records; train it again and grade."),
+        Command("lineage audit", "lineage_audit", "Ask the audit log what stands behind what serves, and how fast."),
         Command("lineage show", "lineage_show", "What a model was made from, and what was decided about it."),
     )
 }

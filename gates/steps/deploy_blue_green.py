@@ -116,7 +116,7 @@ def _plan(
         golden=deploying.golden(context, files, version, folder),
         sample=deploying.sample(context),
         approvals=rule,
-        approved=deploying.approvals(context, version),
+        approved=deploying.approvals(context, version, policy),
         author=context.platform.run().get("actor", ""),
         deploy_gate=deploying.gate(context, policy, "deploy", version),
         canary_gate=deploying.gate(context, deploying.with_canary(policy, context), "canary", version),
@@ -172,5 +172,6 @@ def _end(ended: machine.Ended, context: Context, version: ModelVersion, plan: Pl
     if ended.outcome == "cancelled":
         raise errors.Cancelled(15)
     if ended.outcome == "rolled-back":
-        records.note(context, deploying.rolled_back_event(context, version, plan, ended))
+        head = records.note(context, deploying.rolled_back_event(context, version, plan, ended))
+        records.publish(context, version, head)
     raise _ENDS[ended.outcome](ended.reason, hint=ended.hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,18 @@ from gates.collect.golden import golden_rows
 from gates.collect.signature import feature_names
 from gates.document import load_json, read_bytes
 from gates.errors import InvalidInput
-from gates.files import write_whole
 from gates.judge import judge
 from gates.lineage.audit import Event
 from gates.lineage.digest import file_digest, model_digest
-from gates.lineage.record import Deploying, utc
+from gates.lineage.findings import not_counted
+from gates.lineage.questions import serving
+from gates.lineage.record import Deploying, seconds, utc
 from gates.lineage.statement import deploy_statement
 from gates.lineage.verify import verify_for_deploy
 from gates.policy import Bound, Stage
 from gates.rollout.plan import Approval, Golden
 from gates.runtime.environments import find_user_python
+from gates.steps import approvals as approving
 from gates.steps import judged, records
 from gates.steps.register import gated_champion
 from gates.steps.step import done
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from gates.backends import EndpointFiles, ModelVersion
     from gates.evidence import Evidence
+    from gates.lineage.record import Approval as Approved
     from gates.policy import Policy
     from gates.rollout.machine import Ended
     from gates.rollout.plan import Analyse, Plan
@@ -84,8 +86,9 @@ def verified_model(context: Context, policy: Policy, version: ModelVersion, unga
         live = gated_champion(lineage)
     verify_for_deploy(
         folder, lineage, policy_digest=policy.digest, live_champion=live, now=context.now().timestamp(),
-        tags=version.tags, audit=records.audit(context), ungated=ungated,
+        tags=version.tags, trusted=records.trusted(policy), audit=records.audit(context), ungated=ungated,
     ).require()  # fmt: skip
+    records.require_openssf(policy, folder, lineage)
     if model_digest(folder) != version.digest:
         raise InvalidInput(f"version {version.version} says {version.digest}, its bytes are others", file=folder)
     return folder
@@ -162,33 +165,14 @@ def with_canary(policy: Policy, context: Context) -> Policy:
 
 def approve(context: Context, version: ModelVersion, policy: Policy) -> None:
     """Write down that the platform's actor approves these bytes under this policy."""
-    actor = context.platform.run().get("actor", "")
-    if not actor:
-        raise InvalidInput(
-            "--approve: the platform does not say who you are", hint="approve from a workflow or a login"
-        )
-    given = [*_read_approvals(context, version), {"by": actor, "ts": context.now().timestamp(),
-             "model_digest": version.digest, "policy_digest": policy.digest}]  # fmt: skip
-    write_whole(_approvals_file(context, version), json.dumps(given, indent=2) + "\n")
-    records.note(
-        context,
-        Event(kind="approved", at=records.now(context), model_name=version.name, model=version.digest,
-              version=version.version, policy=policy.digest, approvers=(actor,), actor=actor),
-    )  # fmt: skip
+    approving.approve(context, version.digest, policy, version=version.version)
 
 
-def approvals(context: Context, version: ModelVersion) -> tuple[Approval, ...]:
-    return tuple(Approval(**item) for item in _read_approvals(context, version))
-
-
-def _approvals_file(context: Context, version: ModelVersion) -> Path:
-    return context.state_dir / "approvals" / f"{version.name}-{version.version}.json"
-
-
-def _read_approvals(context: Context, version: ModelVersion) -> list[dict[str, Any]]:
-    path = _approvals_file(context, version)
-    found: list[dict[str, Any]] = load_json(path, "the approvals") if path.is_file() else []
-    return found
+def approvals(context: Context, version: ModelVersion, policy: Policy) -> tuple[Approval, ...]:
+    """The approvals as the rollout reads them. Raises errors.Refused when there are some, and too few count."""
+    rule = approving.rule_of(context, policy, "deploy")
+    found = approving.require_counting(context, version.digest, policy, rule)
+    return tuple(Approval(a.by, seconds(a.at), a.model_digest, a.policy_digest) for a in found)
 
 
 def record(
@@ -199,11 +183,12 @@ def record(
     statements = folder.statements()
     if any(s.kind == "deploy" and s.predicate.get("deployId") == what["deploy_id"] for s in statements):
         return
-    at = utc(context.now().timestamp())
+    at, before = utc(context.now().timestamp()), what["snapshot"].get("champion")
+    previous = context.backend.find(version.name, version=before) if before else None
     deploying = Deploying(
         endpoint=files.endpoint_name, deployment=what["green"]["name"], deploy_id=what["deploy_id"],
         outcome="succeeded", run=records.run_of(context), traffic=((at, {what["green"]["name"]: 100}),),
-        ungated=ungated,
+        previous=previous.digest if previous else None, approvals=_approved(context, policy, version), ungated=ungated,
     )  # fmt: skip
     gates = [s.digest for s in statements if s.kind == "gate"]
     sealed = records.seal(
@@ -211,20 +196,32 @@ def record(
         deploy_statement(deploying, model_digest=version.digest, time=at, inputs=gates[-1:] or [statements[0].digest],
                          audit_head=records.audit(context).head()),
     )  # fmt: skip
-    records.note(
+    head = records.note(
         context,
         Event(
             kind="deployed", at=at, model_name=version.name, model=version.digest, version=version.version,
             policy=policy.digest, endpoint=files.endpoint_name, deployment=what["green"]["name"],
             deploy_id=what["deploy_id"], traffic={what["green"]["name"]: 100}, outcome="succeeded",
             statement=sealed.digest, ungated=ungated, actor=context.platform.run().get("actor", ""),
+            previous=previous.digest if previous else "",
         ),
     )  # fmt: skip
+    records.publish(context, version, head)
+
+
+def _approved(context: Context, policy: Policy, version: ModelVersion) -> tuple[Approved, ...]:
+    """The approvals that counted."""
+    rule, now = approving.rule_of(context, policy, "deploy"), context.now().timestamp()
+    found = approving.given(context, version.digest)
+    return tuple(item for item in found if not not_counted(item, rule, version.digest, policy.digest, now))
 
 
 def rolled_back_event(context: Context, version: ModelVersion, plan: Plan, ended: Ended) -> Event:
+    """The event; `previous` is the model that serves again, as the audit log knows it."""
+    before = serving(records.audit(context).events(), plan.endpoint)
     return Event(
         kind="rolled-back", at=records.now(context), model_name=version.name, model=version.digest,
         version=version.version, endpoint=plan.endpoint, deployment=plan.green.name, deploy_id=ended.deploy_id,
-        outcome="rolled-back", reason=ended.reason, actor=context.platform.run().get("actor", ""),
+        outcome="rolled-back", previous=str(before[0]["model"]) if before else "",
+        reason=ended.reason, actor=context.platform.run().get("actor", ""),
     )  # fmt: skip

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gates import __version__
-from gates.errors import GatesError
-from gates.lineage import sign
+from gates.document import read_bytes
+from gates.errors import GatesError, Refused
+from gates.files import write_whole
+from gates.lineage import openssf, sign
 from gates.lineage.audit import AuditLog, Event
 from gates.lineage.digest import hexdigest
-from gates.lineage.folder import LineageFolder
+from gates.lineage.folder import LineageFolder, pointers
 from gates.lineage.record import Code, Run, utc
 from gates.runtime import process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import Any
 
     from gates.backends import ModelVersion
     from gates.lineage.statement import Statement
+    from gates.policy import Policy
     from gates.steps.step import Context
 
 PROFILE = "profile.gates"
+OPENSSF = "model.sig"
+AUDIT_COPY = "audit.jsonl"
+"""The audit log as it was when the lineage was last published, for a machine that has none of its own."""
 
 
 def lineage_of(context: Context, digest: str) -> LineageFolder:
@@ -34,10 +41,16 @@ def lineage_of(context: Context, digest: str) -> LineageFolder:
 
 
 def fetched_lineage(context: Context, version: ModelVersion) -> LineageFolder:
-    """Likewise of a registered version: fetched from the registry when this machine has none."""
+    """Likewise of a registered version: fetched from the registry when this machine has none.
+
+    A machine without an audit log goes on with the version's copy, whose head is anchored in statements and tags.
+    """
     folder = lineage_of(context, version.digest)
     if not folder.path.is_dir():
         context.backend.fetch_lineage(version, folder.path)
+    copy, log = folder.path / AUDIT_COPY, audit(context).chain.path
+    if copy.is_file() and not log.exists() and context.backend.shared:
+        write_whole(log, copy.read_bytes())
     return folder
 
 
@@ -51,10 +64,63 @@ def note(context: Context, event: Event) -> str:
 
 
 def seal(context: Context, folder: LineageFolder, statement: Mapping[str, Any]) -> Statement:
-    """Sign when a key is given (GATES_SIGNING_KEY, a file), and add to the folder."""
-    key = context.env.get("GATES_SIGNING_KEY", "")
-    signer = sign.ed25519_signer(Path(key).read_bytes()) if key else None
-    return folder.add(sign.seal(statement, signer))
+    """Sign when a key is given, and add to the folder."""
+    return folder.add(sign.seal(statement, signer_of(context)))
+
+
+def signer_of(context: Context) -> sign.Signer | None:
+    """GATES_SIGNING_KEY: an ed25519 private key, as PEM text or the name of its file; GATES_SIGNING_PASSWORD opens it.
+
+    Variables, not inputs: a key on a command line is a key in a log. No process that we start is told of them.
+    """
+    given = context.env.get("GATES_SIGNING_KEY", "").strip()
+    if not given:
+        return None
+    password = context.env.get("GATES_SIGNING_PASSWORD") or None
+    if given.startswith("-----BEGIN"):
+        return sign.ed25519_signer(given.encode() + b"\n", password.encode() if password else None)
+    pem = read_bytes(context.cwd / given, "the signing key that GATES_SIGNING_KEY names")
+    return sign.ed25519_signer(pem, password.encode() if password else None)
+
+
+def trusted(policy: Policy) -> tuple[sign.PublicKey, ...]:
+    """The keys whose signatures the policy asks for; none when it asks for none."""
+    signing = policy.settings.signing
+    return tuple(sign.public_key(key.encode()) for key in signing.keys) if signing else ()
+
+
+def require_openssf(policy: Policy, model: Path, lineage: LineageFolder) -> None:
+    """The OpenSSF signature over the model, when the policy asks for one. It stands in the lineage folder."""
+    key = policy.settings.signing.openssf if policy.settings.signing else None
+    if key is None:
+        return
+    signature = lineage.path / OPENSSF
+    if not signature.is_file():
+        raise Refused(
+            "the policy asks for an OpenSSF signature, and there is none", file=signature,
+            hint="sign the model with model-signing, and give the file to `gates register --openssf-signature`",
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory() as beside:
+        public = Path(beside) / "key.pem"
+        public.write_text(key, encoding="ascii")
+        openssf.require_openssf(model, signature, public)
+
+
+def lock_digest(installed: Iterable[str]) -> str:
+    """The digest of an environment's lock, from its lines `name==version`."""
+    return "sha256:" + hashlib.sha256("".join(f"{line}\n" for line in installed).encode()).hexdigest()
+
+
+def publish(context: Context, version: ModelVersion, head: str) -> None:
+    """Bring the registry's pointers and its copy of the lineage up to what is recorded here. head: of the audit log."""
+    folder = lineage_of(context, version.digest)
+    if not folder.path.is_dir():
+        return
+    if audit(context).chain.path.is_file():
+        write_whole(folder.path / AUDIT_COPY, audit(context).chain.path.read_bytes())
+    tags = pointers(folder.statements(), audit_head=head)
+    context.backend.tag(version, {name: value for name, value in tags.items() if name != "gates.model_digest"})
+    context.backend.keep_lineage(version, folder.path)
 
 
 def now(context: Context) -> str:

@@ -11,24 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from gates import canonical
 from gates.collect import store as stores
-from gates.document import load_json
-from gates.errors import InvalidInput
+from gates.document import load_json, read_bytes
+from gates.errors import InvalidInput, Refused
+from gates.files import write_whole
 from gates.inputs import option, output
 from gates.judge import judge
 from gates.lineage.audit import Event
+from gates.lineage.card import render_card
 from gates.lineage.digest import model_digest
-from gates.lineage.folder import pointers
+from gates.lineage.folder import CARD, pointers
 from gates.lineage.record import Gating
 from gates.lineage.statement import gate_statement
 from gates.lineage.verify import verify_for_register
-from gates.steps import judged, records, state
+from gates.steps import approvals, judged, records, state
 from gates.steps.execute import values_of
+from gates.steps.model_card import card_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, done, ended
 from gates.steps.validate_gate import find_champion
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gates.lineage.folder import LineageFolder
     from gates.policy import Policy
 
 SUMMARY = "Register the model that the gate allowed, and no other."
@@ -40,6 +44,13 @@ class Inputs(Common):
     report: Path | None = option("The gate's report.json. Default: that of the last `validate-gate`.", kind="path")
     name: str = option("The registered model's name.", config="model")
     alias: str = option("The alias that names the new version.", default="candidate")
+    card: Path | None = option("What people say of the model, for its card. Default: card.yml beside the project file, "
+                               "where there is one.", kind="path")  # fmt: skip
+    strict_card: bool = option("Refuse a model whose card would say NOT PROVIDED anywhere.", kind="bool", default=False)
+    openssf_signature: Path | None = option(
+        "An OpenSSF model-signing signature over the model, kept beside it; the policy may ask for one.", kind="path"
+    )
+    approve: bool = option("Approve, as whoever the platform says you are.", kind="bool", default=False)
     allow_ungated: str = option(
         "A REASON lets a model through without a gate's decision; it goes into lineage, audit log, tags and reports."
     )
@@ -56,18 +67,27 @@ class Outputs(CommonOutputs):
 def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     """Verify, judge the stage 'register' when there is one, register."""
     folder = model_folder(inputs.model, context)
-    digest = model_digest(folder)
+    digest = _identity(folder)
     report = None if inputs.allow_ungated else _report(inputs, context)
     policy = _policy(context, report)
     champion = find_champion(context, policy)
     live = champion.digest if champion else None
-    lineage = records.lineage_of(context, digest)
+    lineage = _lineage(context, digest, report)
     if live == digest:  # registered and promoted before: the champion of its gate is the one before it
         live = gated_champion(lineage)
+    if inputs.approve:
+        approvals.approve(context, digest, policy)
+    rule = approvals.rule_of(context, policy, "register")
+    given = approvals.given(context, digest)
     verify_for_register(
         folder, lineage, report=report, policy_digest=policy.digest, live_champion=live,
-        now=context.now().timestamp(), audit=records.audit(context), ungated=inputs.allow_ungated,
+        now=context.now().timestamp(), trusted=records.trusted(policy), rule=rule, approvals=given,
+        audit=records.audit(context), ungated=inputs.allow_ungated,
     ).require()  # fmt: skip
+    if inputs.openssf_signature:
+        signature = read_bytes(inputs.openssf_signature, "the OpenSSF signature")
+        write_whole(lineage.path / records.OPENSSF, signature)
+    records.require_openssf(policy, folder, lineage)
     judged_report = _judge(context, policy, folder, digest)
     end = ended(judged_report) if judged_report.checks else Ended()
     if end.exit_code == 0:
@@ -87,6 +107,29 @@ def model_folder(given: str, context: Context) -> Path:
     if not (path / "MLmodel").is_file():
         raise InvalidInput(f"no MLflow model at {path}", hint="name the folder that holds the file MLmodel")
     return path
+
+
+def _identity(folder: Path) -> str:
+    """The model's digest. What has none (a link, a .git folder) is no model that a gate has seen."""
+    try:
+        return model_digest(folder)
+    except InvalidInput as error:
+        raise Refused(f"refused to register: {error.what}", hint=error.hint, file=error.file) from error
+
+
+def _lineage(context: Context, digest: str, report: dict[str, Any] | None) -> LineageFolder:
+    """The lineage of these bytes; where there is none, that of the model which the report is about.
+
+    The bytes have changed then, and only the lineage of what they were can tell which of them.
+    """
+    own = records.lineage_of(context, digest)
+    if own.path.is_dir() or report is None:
+        return own
+    try:
+        gated = records.lineage_of(context, str(report["result"]["model"]["digest"]))
+    except (KeyError, TypeError, InvalidInput):
+        return own
+    return gated if gated.path.is_dir() else own
 
 
 def gated_champion(lineage: Any) -> str | None:
@@ -133,6 +176,9 @@ def _register(inputs: Inputs, context: Context, out: Outputs, folder: Path, dige
     name = inputs.name or context.project.settings.model
     if inputs.allow_ungated:
         _record_override(inputs, context, digest, policy)
+    write_whole(
+        lineage.path / CARD, render_card(lineage.composite(), card_of(inputs.card, context), strict=inputs.strict_card)
+    )
     tags = pointers(lineage.statements(), audit_head=records.audit(context).head())
     run_id = state.recall(context, "train").get("run_id", "") if _is_last(context, digest) else ""
     version, new = context.backend.register(name, folder, digest=digest, run_id=run_id, tags=tags, lineage=lineage.path)
@@ -144,13 +190,14 @@ def _register(inputs: Inputs, context: Context, out: Outputs, folder: Path, dige
             name, inputs.alias, expected=current.version if current else None, new=version.version
         )
     if new or inputs.allow_ungated:
-        records.note(
+        head = records.note(
             context,
             Event(
                 kind="registered", at=records.now(context), model_name=name, model=digest, version=version.version,
                 policy=policy.digest, ungated=inputs.allow_ungated, actor=context.platform.run().get("actor", ""),
             ),
         )  # fmt: skip
+        records.publish(context, version, head)
     state.remember(context, "register", name=name, version=version.version, digest=digest)
     was = "registered" if new else "was registered before as"
     return Ended(message=f"{was} {name} version {version.version} ({digest})")

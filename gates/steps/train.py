@@ -11,13 +11,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gates.collect.signature import feature_names
 from gates.errors import GatesError
 from gates.files import write_whole
 from gates.inputs import option, output
+from gates.lineage import dvc
 from gates.lineage.audit import Event
 from gates.lineage.digest import file_digest, folder_sums, sums_digest
-from gates.lineage.fingerprint import fingerprint
+from gates.lineage.fingerprint import as_data, fingerprint
 from gates.lineage.record import Data, Environment, Training
 from gates.lineage.statement import train_statement
 from gates.steps import judged, records, state
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from gates.lineage.digest import FileSum
 
 SUMMARY = "Run the training job and record what the model came from."
+VOLATILE = ("MLmodel",)
+"""MLflow writes an id and a time into this file; see gates.lineage.grade."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +122,26 @@ def _record(context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSu
     """Write the train statement and the reference profile; note the event."""
     digest = sums_digest(sums)
     folder = records.lineage_of(context, digest)
+    training, code_time = training_of(context, job, trained, sums, started)
+    statement = records.seal(context, folder, train_statement(training, audit_head=records.audit(context).head()))
+    records.note(
+        context,
+        Event(
+            kind="trained", at=records.now(context), model_name=training.model_name, model=digest,
+            data=tuple(d for item in training.data for d in (item.sha256, item.content) if d),
+            code=training.code.commit if training.code else "", code_time=code_time,
+            environment=training.environment.lock or "", statement=statement.digest,
+            actor=training.run.actor, run=training.run.url or trained.run_id,
+        ),
+    )  # fmt: skip
+    _profile(context, trained, folder.path, digest)
+    return folder.path
+
+
+def training_of(
+    context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSum, ...], started: datetime
+) -> tuple[Training, str]:
+    """What was trained from what, as the train statement says it; and when its code was committed."""
     data = tuple(_fingerprint(name, path, context) for name, path in sorted(trained.inputs.items()))
     code, code_time = records.code_of(context, trained.code)
     environment = trained.environment
@@ -139,27 +164,14 @@ def _record(context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSu
         parameters=dict(trained.params),
         metrics=dict(trained.metrics.items()),
         champion=champion.digest if champion else None,
+        volatile=VOLATILE,
     )
-    statement = records.seal(context, folder, train_statement(training, audit_head=records.audit(context).head()))
-    records.note(
-        context,
-        Event(
-            kind="trained", at=records.now(context), model_name=training.model_name, model=digest,
-            data=tuple(d for item in data for d in (item.sha256, item.content) if d), code=code.commit if code else "",
-            code_time=code_time, environment=training.environment.lock or "", statement=statement.digest,
-            actor=training.run.actor, run=training.run.url or trained.run_id,
-        ),
-    )  # fmt: skip
-    _profile(context, trained, folder.path, digest)
-    return folder.path
+    return training, code_time
 
 
 def _fingerprint(name: str, path: Path, context: Context) -> Data:
-    found = fingerprint(path)
-    return Data(
-        name=name, sha256=found.sha256, path=_relative(path, context), content=found.content, rows=found.rows,
-        columns=found.columns,
-    )  # fmt: skip
+    found = dvc.recorded(path)
+    return replace(as_data(name, fingerprint(path), dvc=str(found) if found else None), path=_relative(path, context))
 
 
 def _profile(context: Context, trained: TrainedRun, folder: Path, digest: str) -> None:

@@ -112,7 +112,7 @@ def _record(context: Context, report: GateReport, report_digest: str, policy: Po
             audit_head=records.audit(context).head(),
         )  # fmt: skip
         statement = records.seal(context, folder, sealed).digest
-    records.note(
+    head = records.note(
         context,
         Event(
             kind="gated", at=records.now(context), model_name=context.project.settings.model, model=digest,
@@ -121,6 +121,9 @@ def _record(context: Context, report: GateReport, report_digest: str, policy: Po
             actor=context.platform.run().get("actor", ""),
         ),
     )  # fmt: skip
+    version = context.backend.find(context.project.settings.model, digest=digest) if statement else None
+    if version is not None:  # registered before: its tags and its copy of the lineage know of this gate from now on
+        records.publish(context, version, head)
 
 
 def _gather(

@@ -109,13 +109,12 @@ class LocalBackend:
         found, new = self._registry.register(name, model, run_id=run_id or None, tags=tags)
         if found.digest != digest:
             raise Unavailable(f"the registry says {found.digest} of what was {digest}", hint="register again")
-        if new:
-            self._keep_lineage(found, lineage)
-        else:
+        if not new:
             self._registry.set_tags(found, {key: value for key, value in tags.items() if key != "gates.model_digest"})
             found = self._registry.get(name, found.version) or found
         value = _value(found)
         assert value is not None  # noqa: S101  # _value is None for None only
+        self.keep_lineage(value, lineage)
         return value, new
 
     def fetch(self, version: ModelVersion, into: Path) -> Path:
@@ -126,15 +125,36 @@ class LocalBackend:
             shutil.rmtree(into)
         return self._registry.fetch(found, into)
 
+    @property
+    def shared(self) -> bool:
+        return self._registry.remote
+
     def fetch_lineage(self, version: ModelVersion, into: Path) -> Path | None:
-        kept = self._lineage_of(version)
-        if not kept.is_dir() or into.exists():
-            return into if into.exists() else None
+        if into.exists():
+            return into
         into.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into.parent) as beside:
-            shutil.copytree(kept, Path(beside) / LINEAGE)
-            (Path(beside) / LINEAGE).replace(into)
-        return into
+            if self.shared:
+                found = self._registry.get(version.name, version.version)
+                got = None if found is None else self._registry.fetch_beside(found, LINEAGE, Path(beside))
+            else:
+                kept = self._lineage_of(version)
+                got = Path(shutil.copytree(kept, Path(beside) / LINEAGE)) if kept.is_dir() else None
+            return None if got is None else got.replace(into)
+
+    def keep_lineage(self, version: ModelVersion, lineage: Path) -> None:
+        if self.shared:
+            found = self._registry.get(version.name, version.version)
+            if found is not None:
+                self._registry.keep_beside(found, LINEAGE, lineage)
+            return
+        kept = self._lineage_of(version)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
+            shutil.copytree(lineage, Path(beside) / LINEAGE)
+            if kept.exists():
+                kept.replace(Path(beside) / "before")
+            (Path(beside) / LINEAGE).replace(kept)
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         found = self._registry.get(version.name, version.version)
@@ -157,17 +177,6 @@ class LocalBackend:
 
     def journal(self, endpoint: str) -> Chain:
         return Chain(self._state / "endpoints" / endpoint / "journal.jsonl")
-
-    def _keep_lineage(self, version: registry.ModelVersion, lineage: Path) -> None:
-        value = _value(version)
-        if value is None:
-            return
-        kept = self._lineage_of(value)
-        if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
-                shutil.copytree(lineage, Path(beside) / LINEAGE)
-                (Path(beside) / LINEAGE).replace(kept)
 
     def _lineage_of(self, version: ModelVersion) -> Path:
         return self._state / "models" / version.name / f"{hexdigest(version.digest)}.{LINEAGE}"

@@ -60,8 +60,8 @@ class Registry:
     def __init__(self, uri: str, *, state_dir: Path) -> None:
         self.uri = uri
         self._state = state_dir.absolute()
-        self._remote = uri.startswith(("http://", "https://"))
-        if not self._remote:
+        self.remote = uri.startswith(("http://", "https://"))
+        if not self.remote:
             database_path(uri).parent.mkdir(parents=True, exist_ok=True)
         self._made: Any = None
 
@@ -110,7 +110,7 @@ class Registry:
             there = self.by_digest(name, digest)
             if there is not None:
                 return there, False
-            if self._remote:
+            if self.remote:
                 source, run_id = self._upload(name, model_dir, digest, run_id)
             else:
                 source = self._keep(name, model_dir, digest)
@@ -160,9 +160,9 @@ class Registry:
         into.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}.") as folder:
             got = self._download(version, Path(folder))
-            if version.digest and digests.model_digest(got) != version.digest and (got / META_FILE).is_file():
+            if version.digest and _digest_of(got, version) != version.digest and (got / META_FILE).is_file():
                 (got / META_FILE).unlink()
-            if version.digest and digests.model_digest(got) != version.digest:
+            if version.digest and _digest_of(got, version) != version.digest:
                 raise Refused(
                     f"the bytes of {version.uri} are not those that were registered ({version.digest})",
                     hint=f"look at who changed {version.source}, and register the model again",
@@ -171,6 +171,21 @@ class Registry:
                 into.rmdir()
             got.replace(into)
         return into
+
+    def keep_beside(self, version: ModelVersion, what: str, folder: Path) -> None:
+        """Log the files of `folder` as artefacts `what`/ beside the model's, in the same run."""
+        inside = version.source.rpartition("/artifacts/")[2].rpartition("/")[0]
+        with _errors():
+            self._client().log_artifacts(version.run_id, str(folder), f"{inside}/{what}".lstrip("/"))
+
+    def fetch_beside(self, version: ModelVersion, what: str, into: Path) -> Path | None:
+        """The folder below `into` that holds these artefacts; None where there are none."""
+        inside = version.source.rpartition("/artifacts/")[2].rpartition("/")[0]
+        with _errors():
+            client = self._client()
+            if not version.run_id or not client.list_artifacts(version.run_id, f"{inside}/{what}".lstrip("/")):
+                return None
+            return Path(client.download_artifacts(version.run_id, f"{inside}/{what}".lstrip("/"), str(into)))
 
     # What follows talks to MLflow and to the disk.
 
@@ -251,7 +266,7 @@ class Registry:
         local: Path | None = None
         if parts.scheme in ("", "file"):
             local = Path(unquote(parts.path))
-        elif parts.scheme == "mlflow-artifacts" and not self._remote:
+        elif parts.scheme == "mlflow-artifacts" and not self.remote:
             local = self._state / "artifacts" / unquote(parts.path).lstrip("/")
         if local is not None:
             if not local.is_dir():
@@ -287,6 +302,15 @@ def _digest_or_none(folder: Path) -> str | None:
         return digests.model_digest(folder)
     except (InvalidInput, Unavailable):
         return None
+
+
+def _digest_of(folder: Path, version: ModelVersion) -> str:
+    """The digest of the version's bytes, fetched into `folder`. What has none was put there: Refused."""
+    try:
+        return digests.model_digest(folder)
+    except InvalidInput as error:
+        file = f"{version.source}{(error.file or '').removeprefix(str(folder))}"
+        raise Refused(error.what, hint="remove it, or register the model again", file=file) from error
 
 
 def _absent(error: Exception) -> bool:

@@ -83,14 +83,14 @@ class Findings(Spec, frozen=True, kw_only=True, tag="findings"):
         given = evidence.facts.get("findings")
         facts = given.get(self.file) if isinstance(given, dict) else None
         if not isinstance(facts, FindingsFacts):
-            return ruling.error(self, f"{self.file} was not read", wanted)
+            return ruling.error(self, f"the file {self.file} was not read", wanted)
         if facts.format != self.format:
-            return ruling.error(self, f"{self.file} is {facts.format}, not {self.format}", wanted)
+            return ruling.error(self, f"the file {self.file} is {facts.format}, not {self.format}", wanted)
         over = []
         for level, most in self._allowed.items():
             count: object = facts.counts.get(level)
             if type(count) is not int or count < 0:
-                return ruling.error(self, f"{self.file} has no count of '{level}': {count!r}", wanted)
+                return ruling.error(self, f"the file {self.file} has no count of '{level}': {count!r}", wanted)
             if count > most:
                 over.append(f"{count} {level}, at most {most} pass")
         total = sum(facts.counts[level] for level in self._allowed)
@@ -100,10 +100,12 @@ class Findings(Spec, frozen=True, kw_only=True, tag="findings"):
             shown_result = ruling.result(self, Status.FAIL, reason, wanted=wanted, n=facts.evaluated)
             return ruling.with_observed(shown_result, float(total))
         if not facts.completed:
-            return ruling.error(self, f"{self.file} is of a run that did not complete", wanted)
+            return ruling.error(self, f"the file {self.file} is of a run that did not complete", wanted)
         if facts.evaluated < self.min_evaluated:
             return ruling.error(
-                self, f"{self.file} evaluated {facts.evaluated}, fewer than the {self.min_evaluated} asked", wanted
+                self,
+                f"the file {self.file} evaluated {facts.evaluated}, fewer than the {self.min_evaluated} asked",
+                wanted,
             )
         reason = f"{self.file}: {total} findings that count, none over its limit."
         passed = ruling.result(self, Status.PASS, reason, wanted=wanted, n=facts.evaluated)

@@ -119,13 +119,13 @@ class Threshold(Spec, frozen=True, kw_only=True, tag="threshold"):
         if value is None:
             return ruling.error(self, f"no figure '{self.metric}' was given", wanted)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return ruling.error(self, f"{self.metric} is {value!r}, not a finite number", wanted)
+            return ruling.error(self, f"the figure {self.metric} is {value!r}, not a finite number", wanted)
         said = f"{self.metric} (self-reported)" if evidence.self_reported else self.metric
         decided = ruling.on_point(said, float(value), low=self.min, high=self.max)
         n = evidence.metrics_n
         status, reason, needed = decided.status, decided.reason, None
         if status is Status.PASS and n is not None and n <= 0:
-            return ruling.error(self, f"{said} stands on {n} rows", wanted)
+            return ruling.error(self, f"the figure {said} stands on {n} rows", wanted)
         if self.decide_on not in (None, "point"):
             status = Status.INCONCLUSIVE
             reason = f"{reason} It has no interval, and the policy decides on {self.decide_on}; give predictions."

@@ -14,7 +14,7 @@ from gates.stats.paired import mcnemar_exact, mcnemar_midp
 from gates.verdict import Status
 
 ALIKE = paired(10, 10, 900, 80)
-MARGIN = {"margin": {"absolute": 0.02}}
+MARGIN: dict[str, Any] = {"margin": {"absolute": 0.02}}
 TANGO = "(Tango.) Two-sided p of no difference:"
 
 
@@ -46,7 +46,8 @@ def test_superiority_needs_mcnemar_too() -> None:
     """7 against 1: Tango's lower bound is over 0, the exact p is 2 * 9 / 256 = 0.0703, the mid-p 0.0391."""
     assert mcnemar_exact(7, 1) == 18 / 256
     assert mcnemar_midp(7, 1) == 10 / 256
-    evidence, asked = paired(7, 1, 80, 12), {"metric": "accuracy", "test": "superiority"}
+    evidence = paired(7, 1, 80, 12)
+    asked: dict[str, Any] = {"metric": "accuracy", "test": "superiority"}
     assert brief(decide("champion_delta", evidence, **asked)) == (
         Status.INCONCLUSIVE,
         "accuracy 0.87 against the champion's 0.81; the interval shows a gain, McNemar's test does not. "
@@ -60,7 +61,7 @@ def test_superiority_needs_mcnemar_too() -> None:
 
 
 def test_superiority_by_a_margin() -> None:
-    asked = {"metric": "accuracy", "test": "superiority"}
+    asked: dict[str, Any] = {"metric": "accuracy", "test": "superiority"}
     better = paired(60, 10, 900, 30)  # gain 0.05, interval 0.0347 to 0.0674
     assert decide("champion_delta", better, margin={"absolute": 0.03}, **asked).status is Status.PASS
     assert decide("champion_delta", better, margin={"absolute": 0.04}, **asked).status is Status.INCONCLUSIVE
@@ -72,7 +73,7 @@ def test_less_is_better_turns_the_sign() -> None:
     near, far = np.where(target == 1, 0.9, 0.1), np.where(target == 1, 0.8, 0.2)
     far[::2] += 0.01
     models = [Predictions(target, target, scores, (0, 1), 1) for scores in (near, far)]
-    asked = {"metric": "brier", "margin": {"absolute": 0.001}}
+    asked: dict[str, Any] = {"metric": "brier", "margin": {"absolute": 0.001}}
     assert decide("champion_delta", Evidence(candidate=models[0], champion=models[1]), **asked).status is Status.PASS
     found = decide("champion_delta", Evidence(candidate=models[1], champion=models[0]), **asked)
     assert found.status is Status.FAIL

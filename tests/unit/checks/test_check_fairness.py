@@ -49,7 +49,7 @@ def test_more_pairs_widen_the_interval() -> None:
 
 
 def test_a_ratio_has_a_least_value() -> None:
-    asked = {"metric": "demographic_parity_ratio", "sensitive": ["g"], "min": 0.8}
+    asked: dict[str, Any] = {"metric": "demographic_parity_ratio", "sensitive": ["g"], "min": 0.8}
     large = (300, 100, 300, 1300)
     assert decide("fairness", Evidence(candidate=by_group(a=large, b=large)), **asked).status is Status.PASS
     found = decide("fairness", Evidence(candidate=by_group(a=(600, 100, 600, 700), b=large)), **asked)
@@ -69,7 +69,7 @@ def test_groups_that_lack() -> None:
 
 
 def test_the_change_from_the_champion() -> None:
-    asked = {**GAP, "max_regression": 0.05}
+    asked: dict[str, Any] = {**GAP, "max_regression": 0.05}
     same = decide("fairness", replace(FAIR, champion=FAIR.candidate), **asked)
     assert same.status is Status.PASS
     assert "The change of demographic_parity_difference by g from the champion's is 0" in same.reason
@@ -82,7 +82,7 @@ def test_the_change_from_the_champion() -> None:
 
 
 def test_without_a_champion() -> None:
-    asked = {**GAP, "max_regression": 0.05}
+    asked: dict[str, Any] = {**GAP, "max_regression": 0.05}
     assert brief(decide("fairness", FAIR, **asked)) == (
         Status.ERROR, "The champion's predictions are missing, and max_regression needs them.",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from decided import brief, check, decide, lints
@@ -12,7 +13,7 @@ from gates.evidence import Counted, Evidence
 from gates.stats import sequential
 from gates.verdict import Status
 
-RATE = {"signal": "s", "ok": 0.01, "bad": 0.02}
+RATE: dict[str, Any] = {"signal": "s", "ok": 0.01, "bad": 0.02}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_on_whom_errors_fall(
 
 def test_a_negligible_rate_passes_without_errors() -> None:
     """`negligible` is a second way to pass, so that each way has half of beta: 476 requests at 1 %, not 391."""
-    asked = {**RATIO, "negligible": 0.01}
+    asked: dict[str, Any] = {**RATIO, "negligible": 0.01}
     found = decide("rate_ratio", counted((0, 1000), (0, 9000)), **asked)
     assert brief(found) == (
         Status.PASS,
@@ -54,7 +54,7 @@ def test_a_negligible_rate_passes_without_errors() -> None:
     clear = next(
         n for n in range(1, 1000) if decide("rate_ratio", counted((0, n), (0, 9)), **asked).status is Status.PASS
     )
-    both = {**asked, "beta": 0.1}
+    both: dict[str, Any] = {**asked, "beta": 0.1}
     sooner = next(
         n for n in range(1, 1000) if decide("rate_ratio", counted((0, n), (0, 9)), **both).status is Status.PASS
     )

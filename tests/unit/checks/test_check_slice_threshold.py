@@ -13,11 +13,11 @@ from gates.stats.proportion import wilson
 from gates.verdict import Status
 
 GOOD = (90, 10, 10, 90)
-RECALL = {"metric": "recall", "by": ["g"], "min": 0.7}
+RECALL: dict[str, Any] = {"metric": "recall", "by": ["g"], "min": 0.7}
 
 
 def judged(*, required: Any = None, **groups: tuple[int, int, int, int]) -> tuple[Status, str, int | None]:
-    more = {} if required is None else {"required": required}
+    more: dict[str, Any] = {} if required is None else {"required": required}
     found = decide("slice_threshold", Evidence(candidate=by_group(**groups)), **RECALL, **more)
     return (*brief(found), found.n_needed)
 
@@ -81,7 +81,7 @@ def test_combinations_are_slices_too() -> None:
     whole = by_group(a=(50, 0, 0, 50), b=(50, 0, 0, 50))
     side = (whole.groups["g"] == "a") == (whole.target == 1)
     data = Evidence(candidate=replace(whole, groups={**whole.groups, "h": side}))
-    asked = {"metric": "accuracy", "by": ["g", "h"], "min": 0.5, "min_slice_samples": 60}
+    asked: dict[str, Any] = {"metric": "accuracy", "by": ["g", "h"], "min": 0.5, "min_slice_samples": 60}
     assert decide("slice_threshold", data, **asked).status is Status.PASS
     apart = decide("slice_threshold", data, intersect=True, **asked)
     assert apart.status is Status.INCONCLUSIVE
@@ -90,7 +90,7 @@ def test_combinations_are_slices_too() -> None:
 
 def test_what_cannot_be_sliced_is_an_error() -> None:
     assert brief(decide("slice_threshold", Evidence(), **RECALL)) == (Status.ERROR, "No predictions were given.")
-    other = {**RECALL, "by": ["h"]}
+    other: dict[str, Any] = {**RECALL, "by": ["h"]}
     assert brief(decide("slice_threshold", Evidence(candidate=by_group(a=GOOD)), **other)) == (
         Status.ERROR,
         "The predictions have no column 'h' to slice by.",

@@ -54,9 +54,9 @@ def test_an_interval_is_cleared_missed_or_straddled(
          "Precision is undefined: the model predicts no row positive."),
         (Evidence(), {"metric": "artifact_megabytes"}, "No figure 'artifact_megabytes' was given."),
         (Evidence(metrics={"accuracy": float("nan")}), {"metric": "accuracy"},
-         "Accuracy is nan, not a finite number."),
+         "The figure accuracy is nan, not a finite number."),
         (Evidence(metrics={"accuracy": 0.9}, self_reported=True, metrics_n=0), {"metric": "accuracy"},
-         "Accuracy (self-reported) stands on 0 rows."),
+         "The figure accuracy (self-reported) stands on 0 rows."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_computed_is_an_error(evidence: Evidence, raw: dict[str, Any], reason: str) -> None:

@@ -117,6 +117,6 @@ def test_lint(raw: dict[str, Any], said: tuple[str, str]) -> None:
 
 def test_in_words() -> None:
     assert check("data_contract", **FULL).explain() == (
-        "The data have at least 500 rows, 2 columns as promised, age unique, newest no older than 7d, no other columns; one "
-        " violation fails."
+        "The data have at least 500 rows, 2 columns as promised, age unique, newest no older than 7d, no other "
+        "columns; one violation fails."
     )

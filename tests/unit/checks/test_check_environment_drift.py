@@ -101,5 +101,6 @@ def test_lint_and_words() -> None:
     ]
     assert check("environment_drift", **RULES, **GOLDEN).explain() == (
         "Python must agree (minor); Scikit_Learn must agree exactly; numpy must agree in major.minor; pandas must "
-        "agree in major; 200 golden rows must be answered within 1e-06. The same lock digest answers for Python and packages."
+        "agree in major; 200 golden rows must be answered within 1e-06. The same lock digest answers for "
+        "Python and packages."
     )

@@ -154,7 +154,7 @@ def _details(lineage: Lineage, card: Card) -> list[tuple[str, Any]]:
         ("task", card.task),
         ("code", lineage.code_commit),
         ("trained", lineage.run.get("finishedOn")),
-        ("run", lineage.run.get("invocationId")),
+        ("run", lineage.run.get("invocationId") or lineage.run.get("builder")),
         ("python", lineage.python),
         ("environment lock", lineage.environment_lock),
         ("champion then", lineage.champion or "none"),
@@ -177,7 +177,9 @@ def _checks(lineage: Lineage) -> str:
     said = f"Verdict {lineage.verdict}, decision {lineage.decision}, under policy `{lineage.policy_digest}`."
     approved = f" Approved by {', '.join(_cell(name) for name in lineage.approvers)}." if lineage.approvers else ""
     keys = ("id", "severity", "status", "observed", "required", "reason")
-    return f"{said}{approved}\n\n" + _table(keys, [[check.get(key) for key in keys] for check in lineage.checks])
+    return f"{said}{approved}\n\n" + _table(
+        keys, [["–" if check.get(key) is None else check[key] for key in keys] for check in lineage.checks]
+    )
 
 
 def _deployments(lineage: Lineage) -> str:

@@ -26,7 +26,14 @@ WORKFLOWS = sorted([
 ])  # fmt: skip
 FLAGS = {f"--{option.flag}" for command in COMMANDS.values() for option in declared(command.load().Inputs)}
 VARIABLES = {option.variable for command in COMMANDS.values() for option in declared(command.load().Inputs)}
-OTHERS = {"GATES_REQUIRE", "GATES_SIGNING_KEY", "GATES_INTERPRETER", "GATES_EXTRAS", "GATES_STEP"}
+OTHERS = {
+    "GATES_REQUIRE",
+    "GATES_SIGNING_KEY",
+    "GATES_SIGNING_PASSWORD",
+    "GATES_INTERPRETER",
+    "GATES_EXTRAS",
+    "GATES_STEP",
+}
 PATH = re.compile(r"(?:gates|tests|docs|examples|actions|benchmarks|\.ci|\.github|lock|templates)/[\w./*-]+")
 BANNED = re.compile(
     r"\b(?:TODO|FIXME|XXX|HACK|lorem ipsum|blazing(?:ly)?|seamless(?:ly)?)\b|(?<![\w.])/(?:home|root|Users)/\w"

@@ -16,6 +16,7 @@ from gates.lineage.folder import composite_text
 from gates.lineage.record import Approval, Lineage, utc
 from gates.lineage.statement import compose
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "census-income"
 GOLDEN = Path(__file__).parents[2] / "golden" / "lineage"
 CARD_YML = """\
 summary: Estimates the probability that a loan is not repaid.
@@ -55,6 +56,14 @@ def _card(tmp_path: Path) -> Card:
 
 def test_the_card_is_golden_text(tmp_path: Path) -> None:
     assert render_card(_lineage(tmp_path), _card(tmp_path), strict=True) == (GOLDEN / "card.md").read_text()
+
+
+def test_the_card_of_the_example_is_golden_text() -> None:
+    """From the lineage of one run of the example on a laptop, and the example's card.yml."""
+    lineage = msgspec.json.decode((GOLDEN / "census-income.json").read_bytes(), type=Lineage)
+    text = render_card(lineage, read_card(EXAMPLE / "card.yml"), strict=True)
+    assert text == (GOLDEN / "census-income.md").read_text()
+    assert "NOT PROVIDED" not in text
 
 
 def test_the_composite_is_golden_text(tmp_path: Path) -> None:

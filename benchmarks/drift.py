@@ -113,7 +113,7 @@ GOALS_MB = {"M": 250, "L": 450}
 
 def run(python: str, code: str, *args: str) -> tuple[float, float, float]:
     """CPU seconds, wall seconds, largest resident megabytes of one process."""
-    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "NML_DISABLE_USAGE_LOGGING": "1", "PYTHONPATH": str(Path.cwd())}
     start = time.perf_counter()
     child = subprocess.Popen([python, "-c", code, *args], env=env, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)

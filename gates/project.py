@@ -77,6 +77,24 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     reference: Annotated[str, Meta(description="'profile' (recorded at training) or a data file.")] = "profile"
     current: Annotated[str | None, Meta(description="Current data: a file, folder or glob.")] = None
+    time_column: Annotated[str | None, Meta(description="The column of the current data that says when.")] = None
+    window: Annotated[
+        str | None,
+        Meta(description="The last 7d or 12h of the current data, or FROM..UNTIL in ISO times; needs time_column."),
+    ] = None
+    sample: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Compare at most so many rows, drawn at random.")
+    ] = None
+    memory: Annotated[
+        str | None, Meta(description="What column data may take at once: 512MB, 2GB. More is compared in batches.")
+    ] = None
+    engine: Annotated[
+        Literal["arrow", "spark"], Meta(description="arrow: this process. spark: a SparkSession, local or yours.")
+    ] = "arrow"
+    baseline: Annotated[
+        str | None,
+        Meta(description="A predictions file on which performance was good. Default: the champion's gate evidence."),
+    ] = None
 
 
 class Mlops(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,7 +121,7 @@ class Mlops(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 _PATHS = {
     "policy", "train.job", "evaluate.data", "evaluate.predictions", "deploy.endpoint", "deploy.deployment",
-    "deploy.sample_request", "drift.current",
+    "deploy.sample_request", "drift.current", "drift.baseline",
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     champion_absent: bool = False
     metrics: dict[str, float] = {}
     samples: dict[str, list[float]] = {}
+    importances: dict[str, float] = {}
 
 
 class Store:
@@ -74,6 +75,7 @@ def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
         self_reported=reported is not None,
         samples=_samples(manifest),
         drift=_drift(paths[DRIFT]) if DRIFT in paths else None,
+        importances=manifest.importances or None,
         items=tuple(item for item in kept if item.name != POLICY),
     )
 

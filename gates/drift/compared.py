@@ -8,8 +8,6 @@ chi-square takes every category.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -98,27 +96,63 @@ def _range(base: ColumnDrift, low: Any, high: Any) -> tuple[float, float]:
     return float(low) / unit, float(high) / unit
 
 
+class Tally(NamedTuple):
+    """Current values counted against a reference's points: additive over batches, files and machines.
+
+    n: values; missing: rows without one; low, high: the range, None where n is 0; cells: None where n is 0.
+    """
+
+    n: int = 0
+    missing: int = 0
+    low: Any = None
+    high: Any = None
+    cells: Cells | None = None
+
+
+def tally(held: Sketch, batch: Numbers, name: str) -> Tally:
+    """One batch. The points may be narrowed to the batch's dtype (`comparable`)."""
+    missing, values = batch.nulls + batch.nans, batch.values
+    if held.n == 0 or not len(values):
+        return Tally(len(values), missing)
+    points, values = comparable(held.points, values, name)
+    if points.dtype != held.points.dtype:
+        held = recast(held, points.dtype)
+    return Tally(len(values), missing, values[0], values[-1], cells(values, held.points))
+
+
+def added(one: Tally, other: Tally) -> Tally:
+    """Both together; InvalidInput is impossible here: one reference gives one set of points."""
+    if one.cells is None or other.cells is None:
+        some = one if other.cells is None else other
+        return some._replace(n=one.n + other.n, missing=one.missing + other.missing)
+    return Tally(
+        one.n + other.n,
+        one.missing + other.missing,
+        min(one.low, other.low),
+        max(one.high, other.high),
+        one.cells + other.cells,
+    )
+
+
 def sketched(base: ColumnDrift, held: Sketch, batches: Iterable[Numbers]) -> ColumnDrift:
     """A reference known at its points; the current data in batches. Every figure has its bound."""
-    counted: list[Cells] = []
-    n = missing = 0
-    low = high = None
+    whole = Tally()
     for batch in batches:
-        n += len(batch.values)
-        missing += batch.nulls + batch.nans
-        if held.n == 0 or not len(batch.values):
-            continue
-        points, values = comparable(held.points, batch.values, base.name)
-        if points.dtype != held.points.dtype:
-            held = recast(held, points.dtype)
-        low = values[0] if low is None else min(low, values[0])
-        high = values[-1] if high is None else max(high, values[-1])
-        counted.append(cells(values, held.points))
-    base = replace(base, n_cur=n, nulls_cur=missing)
+        if held.n and len(batch.values):
+            points, _ = comparable(held.points, batch.values[:1], base.name)
+            if points.dtype != held.points.dtype:
+                held = recast(held, points.dtype)
+        whole = added(whole, tally(held, batch, base.name))
+    return tallied(base, held, whole)
+
+
+def tallied(base: ColumnDrift, held: Sketch, whole: Tally) -> ColumnDrift:
+    """The figures of a column from the tally of all its current values."""
+    base = replace(base, n_cur=whole.n, nulls_cur=whole.missing)
     empty = _empty(base)
-    if empty or not counted:
+    total = whole.cells
+    if empty or total is None:
         return replace(base, reason=empty)
-    total = reduce(add, counted)
     ks = ks_bracket(held, total)
     w1 = None if total.infinite else w1_bracket(held, total)
     out = _shape(base, held.deviation, None if w1 is None else w1.value, 0.0 if w1 is None else w1.bound)
@@ -129,7 +163,7 @@ def sketched(base: ColumnDrift, held: Sketch, batches: Iterable[Numbers]) -> Col
         ks_bound=ks.bound,
         p=p_value(ks.value, held.n, total.n),
         range_ref=_range(base, held.points[0], held.points[-1]),
-        range_cur=_range(base, low, high),
+        range_cur=_range(base, whole.low, whole.high),
         histogram=_plot_points(held, total),
         method="profile",
     )

@@ -18,7 +18,7 @@ from gates.stats.multiplicity import benjamini_hochberg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gates.drift.found import ColumnDrift
+    from gates.drift.found import ColumnDrift, Histogram
 
 HIGH = 0.3
 """PSI or KS D beyond which the severity is high."""
@@ -54,13 +54,34 @@ class ColumnDecision:
         return self.found.name
 
     def to_json(self) -> dict[str, Any]:
-        """The keys of report.v1 `columns`; what is not a finite number is null, an undecided column is not drifted."""
+        """The keys of report.v1 `columns`; what is not a finite number is null, an undecided column is not drifted.
+
+        Beside them where there is something to say: `ks_bound` and `w1_bound` (how far the figure can be from the exact
+        one), and `histogram` of a drifted column (see `found.Histogram`; shares to four digits).
+        """
         f = self.found
         numbers = {"ks": f.ks, "p": f.p, "q": self.q, "psi": f.psi, "w1": f.w1, "js": f.js, "chi2": f.chi2}
         row: dict[str, Any] = {"name": f.name, "kind": f.kind, "severity": self.severity, "action": self.action}
         row["drifted"] = self.drifted is True
         row.update({k: None if v is None or not math.isfinite(v) else float(v) for k, v in numbers.items()})
-        return {key: row[key] for key in COLUMN_KEYS}
+        more: dict[str, Any] = {
+            key: float(f"{bound:.3g}")
+            for key, bound in (("ks_bound", f.ks_bound), ("w1_bound", f.w1_bound))
+            if bound > 0
+        }
+        if self.drifted is True and f.histogram is not None:
+            more["histogram"] = _shown(f.histogram)
+        return {**{key: row[key] for key in COLUMN_KEYS}, **more}
+
+
+def _shown(histogram: Histogram) -> dict[str, Any]:
+    shares = {"reference": histogram.reference, "current": histogram.current}
+    shown: dict[str, Any] = {side: [round(share, 4) for share in values] for side, values in shares.items()}
+    if histogram.edges is not None:
+        shown["edges"] = [float(f"{edge:.6g}") for edge in histogram.edges]
+    if histogram.labels is not None:
+        shown["labels"] = list(histogram.labels)
+    return shown
 
 
 def decide(

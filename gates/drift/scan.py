@@ -21,6 +21,8 @@ from gates.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
     from gates.drift.found import Kind
     from gates.drift.profile import ColumnProfile, Profile
     from gates.drift.source import Source
@@ -29,7 +31,8 @@ MEMORY = 2 * 2**30
 """Bytes of column data held at once, all threads together."""
 _ROOM = 16
 """Bytes a row and side: the value, and one float64 of working room."""
-_CURRENT_CAP = 100_000
+CURRENT_CAP = 100_000
+"""New categories of the current data that are counted apart."""
 
 
 def scan(
@@ -89,8 +92,11 @@ def _column(reference: Profile | Source, current: Source, name: str, memory: int
 
 
 def _kind(reference: Profile | Source, current: Source, name: str) -> Kind:
-    """What both are; a column of nothing but nulls is whatever the other side is."""
-    after_type = current.types[name]
+    return kind_in_both(reference, current.types[name], name, current.name)
+
+
+def kind_in_both(reference: Profile | Source, after_type: pa.DataType, name: str, where: str) -> Kind:
+    """What both are; a column of nothing but nulls is what the other side is. InvalidInput when the kind changed."""
     after = kind_of(after_type)
     if isinstance(reference, profiles.Profile):
         before, spelled = reference.columns[name].kind, reference.columns[name].type
@@ -104,7 +110,7 @@ def _kind(reference: Profile | Source, current: Source, name: str) -> Kind:
         raise InvalidInput(
             f"column {name!r} is {after_type} now and was {spelled} in the reference",
             hint="write it with the type it had, or train again",
-            file=current.name,
+            file=where,
         )
     return before
 
@@ -149,7 +155,7 @@ def _counted(held: ColumnProfile, current: Source, name: str) -> ColumnDrift:
         words, nulls = text.words(current.chunks(name))
         return with_missing(compared.texts(replace(base, nulls_cur=nulls), held.words, words))
     known = held.counts or {}
-    found = categories(current.chunks(name), max(_CURRENT_CAP, len(known)), known)
+    found = categories(current.chunks(name), max(CURRENT_CAP, len(known)), known)
     kind: Kind = kind_of(current.types[name]) if held.kind == "unknown" else held.kind
     base = replace(base, kind=kind, n_cur=found.n, nulls_cur=found.nulls)
     return with_missing(compared.counts(base, known, found.counts, found.other))

@@ -96,7 +96,7 @@ def open_source(
     partitions = tuple(_partition(path, root) for path in paths)
     types = _types(readers, partitions)
     source = Source(str(where), readers, types, sum(sum(r.pieces) for r in readers), partitions)
-    return _narrow(source, time_column, window, sample, seed)
+    return narrow(source, time_column=time_column, window=window, sample=sample, seed=seed)
 
 
 def from_table(
@@ -111,16 +111,18 @@ def from_table(
     """A table in memory as a source."""
     reader = files.TableReader(name, table)
     source = Source(name, (reader,), _types((reader,), ({},)), table.num_rows, ({},))
-    return _narrow(source, time_column, window, sample, seed)
+    return narrow(source, time_column=time_column, window=window, sample=sample, seed=seed)
 
 
-def _narrow(
+def narrow(
     source: Source,
-    time_column: str | None,
-    window: str | tuple[str | None, str | None] | None,
-    sample: int | None,
-    seed: int,
+    *,
+    time_column: str | None = None,
+    window: str | tuple[str | None, str | None] | None = None,
+    sample: int | None = None,
+    seed: int = 20240601,
 ) -> Source:
+    """The rows of the window, and of these the sample; see `open_source`. InvalidInput when no row is left."""
     if source.rows == 0:
         raise InvalidInput("no rows", hint="give data with at least one row", file=source.name)
     if window is not None:

@@ -53,7 +53,10 @@ def schema() -> dict[str, Any]:
     }  # fmt: skip
     optional = {
         "columns": {"type": "array", "items": _object(column, more=True)},
-        "retrain": _object({"decide": {"type": "boolean"}, "reason": {"type": ["string", "null"]}}),
+        "retrain": _object(
+            {"decide": {"type": "boolean"}, "reason": {"type": ["string", "null"]}},
+            optional={"performance": _object({"measure": text, "baseline": nullable, "windows": {"type": "array"}})},
+        ),
         "note": text,
     }
     run = _object(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from gates.reports import distributions
 from gates.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def summary(report: GateReport, facts: Mapping[str, str]) -> str:
         parts.append(_checks(report.checks))
     if report.columns is not None:
         parts.append(_columns(report.columns))
+        parts.append(distributions.table(report.columns, cell))
     if report.retrain is not None:
         wants = report.retrain["decide"]
         parts.append(

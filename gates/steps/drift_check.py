@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gates.collect import drift_settings
 from gates.collect import store as stores
-from gates.collect.gather import union
-from gates.errors import InvalidInput, Unavailable
+from gates.errors import InvalidInput
 from gates.inputs import duration, option, output, to_text
 from gates.judge import judge
 from gates.lineage.audit import Event
 from gates.lineage.digest import file_digest, model_digest
 from gates.lineage.record import seconds
-from gates.steps import judged, records
+from gates.steps import drift_evidence, judged, records
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, ended
 from gates.steps.validate_gate import find_champion
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gates.backends import ModelVersion
+    from gates.collect.performance import Performance
     from gates.drift.decide import ColumnDecision
-    from gates.drift.profile import Profile
-    from gates.drift.source import Source
+    from gates.drift.found import ColumnDrift
     from gates.policy import Policy, Stage
     from gates.verdict import GateReport
 
@@ -49,6 +49,26 @@ class Inputs(Common):
     )
     current: Path | None = option("Current data: a file, folder or glob.", kind="path", config="drift.current")
     policy: Path | None = option("The policy file.", kind="path", config="policy")
+    time_column: str = option("The column of the current data that says when.", config="drift.time_column")
+    window: str = option(
+        "The last so much of the current data, e.g. 7d, or FROM..UNTIL in ISO times; needs time-column.",
+        config="drift.window",
+    )
+    sample: float | None = option(
+        "Compare at most so many rows of the current data, drawn at random.", kind="number", config="drift.sample"
+    )
+    memory: str = option(
+        "What column data may take at once, e.g. 512MB; more is compared in batches.", default="2GiB",
+        config="drift.memory",
+    )  # fmt: skip
+    engine: str = option(
+        "arrow: this process. spark: a SparkSession, for data that outgrows a machine.", kind="choice",
+        default="arrow", config="drift.engine", choices=("arrow", "spark"),
+    )  # fmt: skip
+    baseline: Path | None = option(
+        "A predictions file on which performance was good. Default: the champion's gate evidence.", kind="path",
+        config="drift.baseline",
+    )  # fmt: skip
     performance_delta: float | None = option(
         "Current performance minus the baseline's, when labels have come; a drop is negative.", kind="number"
     )
@@ -68,31 +88,86 @@ class Outputs(CommonOutputs):
 
 def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     """Scan, judge the stage 'drift', decide on retraining."""
-    from gates.drift import scan, source
-
+    window = drift_settings.window(inputs.window, inputs.time_column)
+    sample, memory = drift_settings.rows(inputs.sample), drift_settings.size(inputs.memory)
     policy, raw = judged.load_policy(context, inputs.policy)
     stage = judged.stage_of(policy, "drift", context)
     where: Path = context.need(inputs.current, "drift.current")
-    current = source.open_source(where)
-    champion = find_champion(context, policy) if inputs.reference == "profile" else None
-    reference = _reference(inputs, context, champion)
-    columns = _columns(stage, reference)
-    context.say(f"comparing {len(columns)} columns of {current.rows:,} rows with the reference")
-    found = scan.scan(reference, current, columns=columns, threads=2)
+    weighs = drift_evidence.wants_importances(stage)
+    champion = find_champion(context, policy) if inputs.reference == "profile" or weighs else None
+    path = drift_evidence.reference_path(context, inputs.reference, champion)
+    if inputs.engine == "spark":
+        compared = _on_spark(inputs, context, stage, champion, path, where)
+    else:
+        compared = _here(inputs, context, stage, champion, path, where, window, sample, memory)
+    importances = drift_evidence.importances_of(context, champion, where) if weighs else {}
     store = stores.Store(context.report_dir)
-    store.add_bytes(stores.DRIFT, msgspec.json.encode(found))
-    store.add_manifest(stores.Manifest())
+    store.add_bytes(stores.DRIFT, msgspec.json.encode(compared.found))
+    store.add_manifest(stores.Manifest(importances=importances))
     judged.keep_policy(store, raw)
     evidence = stores.load(store.folder, store.items)
     report = judge(
         policy, "drift", evidence, step=context.step, today=context.now().date(),
         model=judged.describe(champion.digest if champion else ""),
-        data={"digest": _digest(where), "rows": current.rows},
+        data={"digest": _digest(where), "rows": compared.rows},
     )  # fmt: skip
     decisions = _decisions(stage, evidence)
-    retrain = _retrain(inputs, context, stage, decisions, report, champion)
+    retrain = _retrain(inputs, context, stage, decisions, report, champion, compared.performance)
     report = replace(report, columns=tuple(d.to_json() for d in decisions), retrain=retrain)
     return _finish(inputs, context, out, report, decisions, policy)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    found: tuple[ColumnDrift, ...]
+    rows: int
+    performance: Performance | None = None
+
+
+def _here(
+    inputs: Inputs,
+    context: Context,
+    stage: Stage,
+    champion: ModelVersion | None,
+    path: Path,
+    where: Path,
+    window: str | tuple[str | None, str | None] | None,
+    sample: int | None,
+    memory: int,
+) -> _Compared:
+    from gates.drift import scan, source
+
+    everything = source.open_source(where)
+    current = source.narrow(everything, time_column=inputs.time_column or None, window=window, sample=sample)
+    reference = drift_evidence.open_reference(path, champion)
+    columns = drift_evidence.columns_of(context, stage, reference.names, current.names, inputs.time_column)
+    context.say(f"comparing {len(columns)} columns of {current.rows:,} rows with the reference")
+    found = scan.scan(reference, current, columns=columns, threads=2, memory=memory)
+    width = duration(window, "--window") if isinstance(window, str) else None
+    rows = everything if isinstance(window, str) else current
+    performance = drift_evidence.performance_of(context, rows, champion, inputs.baseline, inputs.time_column, width)
+    return _Compared(found, current.rows, performance)
+
+
+def _on_spark(
+    inputs: Inputs, context: Context, stage: Stage, champion: ModelVersion | None, path: Path, where: Path
+) -> _Compared:
+    """On a SparkSession: the columns alone; a window, a sample and performance are the arrow engine's."""
+    from gates.drift import spark
+
+    given = {"--window": inputs.window, "--sample": inputs.sample, "--baseline": inputs.baseline}
+    bad = next((flag for flag, value in given.items() if value), "")
+    if bad:
+        raise InvalidInput(f"{bad}: the spark engine has none", hint="write the rows meant to a path of their own")
+    session = spark.session()
+    current = spark.open_frame(session, str(where))
+    recorded = path.suffix == drift_evidence.PROFILE_SUFFIX
+    reference: Any = drift_evidence.open_profile(path, champion) if recorded else spark.open_frame(session, str(path))
+    names = reference.names if recorded else tuple(reference.columns)
+    columns = drift_evidence.columns_of(context, stage, names, tuple(current.columns), inputs.time_column)
+    profile = reference if recorded else spark.build(reference, columns, where=str(path))
+    context.say(f"comparing {len(columns)} columns on Spark with the reference")
+    return _Compared(*spark.scan(profile, current, columns=columns, where=str(where)))
 
 
 def _finish(
@@ -130,37 +205,6 @@ def _note(context: Context, report: GateReport, out: Outputs) -> None:
         records.note(context, Event(kind="retrain-asked", reason=out.retrain_reason, **about))
 
 
-def _reference(inputs: Inputs, context: Context, champion: ModelVersion | None) -> Profile | Source:
-    from gates.drift import source
-    from gates.drift.profile import Profile
-
-    if inputs.reference != "profile":
-        return source.open_source(context.cwd / inputs.reference)
-    if champion is None:
-        raise Unavailable(
-            "there is no champion whose profile could be the reference",
-            hint="deploy a model first, or give --reference FILE",
-        )
-    path = records.fetched_lineage(context, champion).path / records.PROFILE
-    if not path.is_file():
-        raise Unavailable(
-            f"version {champion.version} has no reference profile",
-            file=path,
-            hint="give --reference FILE, or train again",
-        )
-    profile = Profile.from_bytes(path.read_bytes(), file=str(path))
-    profile.require(champion.digest)
-    return profile
-
-
-def _columns(stage: Stage, reference: Profile | Source) -> list[str]:
-    """The columns that the checks name; all of the reference's where one says `all`."""
-    needs = [need for need in union(stage.checks) if need.kind == "drift"]
-    if not needs or any(not need.columns for need in needs):
-        return list(reference.names)
-    return list(dict.fromkeys(column for need in needs for column in need.columns))
-
-
 def _decisions(stage: Stage, evidence: Any) -> tuple[ColumnDecision, ...]:
     """One decision a column, the first check that judges it; drifted wins."""
     chosen: dict[str, ColumnDecision] = {}
@@ -179,21 +223,26 @@ def _retrain(
     decisions: Sequence[ColumnDecision],
     report: GateReport,
     champion: ModelVersion | None,
+    performance: Performance | None,
 ) -> Mapping[str, Any]:
     from gates.drift.decide import retrain
 
     rule = stage.retrain
+    shown = {} if performance is None else {"performance": performance.to_json()}
     if rule is None:
-        return {"decide": False, "reason": None}
+        return {"decide": False, "reason": None, **shown}
+    delta = inputs.performance_delta
+    if delta is None and performance is not None:
+        delta = performance.delta
     age = inputs.model_age
     if age is None and champion is not None and rule.on_age:
         age = _age(context, champion)
     decided = retrain(
         decisions, drift_verdict=report.verdict.value, on_drift=rule.on_drift,
-        on_performance_drop=rule.on_performance_drop, performance_delta=inputs.performance_delta,
+        on_performance_drop=rule.on_performance_drop, performance_delta=delta,
         on_age=duration(rule.on_age, "retrain.on_age") if rule.on_age else None, model_age=age,
     )  # fmt: skip
-    return decided.to_json()
+    return {**decided.to_json(), **shown}
 
 
 def _age(context: Context, champion: ModelVersion) -> float:

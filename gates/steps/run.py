@@ -80,6 +80,7 @@ def _one(step: Command, values: Any, context: Context, out: Any) -> Ended:
     end = execute(module, values, own, theirs)
     for name, value in finish(end, theirs, own.report_dir, None).items():
         setattr(out, f"{step.module}_{name.replace('-', '_')}", value)
+    out.report_path, out.report_digest = theirs.report_path, theirs.report_digest  # of the step that it ended with
     if end.exit_code == 0:
         context.say(end.message)
     return end

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gates.collect.gather import Scorer
 from gates.errors import InvalidInput, Refused
 from gates.inputs import number, option
 from gates.lineage import grade as grading
-from gates.lineage.digest import SUMS_NAME, FileSum, file_digest, folder_sums, model_digest, sums_digest
+from gates.lineage.digest import SUMS_NAME, FileSum, file_digest, folder_sums, model_digest
 from gates.lineage.fingerprint import fingerprint
 from gates.lineage.sign import seal
 from gates.lineage.statement import compose, read_statement, train_statement
 from gates.lineage.verify import verify_recorded
+from gates.runtime import scoring
 from gates.runtime.environments import find_user_python
 from gates.steps import judged, records
 from gates.steps.lineage_show import version_of
@@ -165,23 +165,25 @@ def reproduce(
     recorded = tuple(FileSum(name, sha) for name, sha in statements[0].subjects.items() if name != SUMS_NAME)
     return grading.grade(
         inputs,
-        grading.Outcome(recorded, predictions=_probe(context, model, then.model_digest), metrics=then.metrics),
-        grading.Outcome(sums, predictions=_probe(context, trained.model, sums_digest(sums)), metrics=now.metrics),
+        grading.Outcome(recorded, predictions=_probe(context, model), metrics=then.metrics),
+        grading.Outcome(sums, predictions=_probe(context, trained.model), metrics=now.metrics),
         volatile=then.volatile, tolerances=tolerances,
     )  # fmt: skip
 
 
-def _probe(context: Context, model: Path, digest: str) -> str | None:
+def _probe(context: Context, model: Path) -> str | None:
     """The digest of the model's answers on the evaluation data, bit by bit; None where there is no such data."""
     data: Path | None = context.project.get("evaluate.data")
     evaluate = context.project.settings.evaluate
     if data is None or evaluate is None:
         return None
     with tempfile.TemporaryDirectory(prefix="gates-probe-") as fresh:  # no answer of another day
-        scorer = Scorer(
-            find_user_python(context.env, context.python), context.env, Path(fresh), evaluate.score, context.say
-        )
-        return fingerprint(scorer.answers(model, digest, data, file_digest(data)).path).content
+        answers = Path(fresh) / "answers.parquet"
+        scoring.score_model(
+            model, data, python=find_user_python(context.env, context.python), out=answers, env=context.env,
+            cache=context.state_dir / "cache" / "environments", function=evaluate.score, timings=0, say=context.say,
+        )  # fmt: skip
+        return fingerprint(answers).content
 
 
 def _tolerance(item: str) -> tuple[str, float]:

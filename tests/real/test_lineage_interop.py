@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gates import policy
 from gates.errors import InvalidInput, Refused
 from gates.lineage.audit import AuditLog
 from gates.lineage.digest import folder_sums, model_digest, sums_text
@@ -21,6 +23,7 @@ from gates.lineage.openssf import require_openssf
 from gates.lineage.record import Approval, Code, Data, Deploying, Environment, Gating, Run, Training, utc
 from gates.lineage.sign import Signer, ed25519_signer, pae, public_key, seal
 from gates.lineage.statement import deploy_statement, gate_statement, train_statement
+from gates.steps import records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,3 +262,27 @@ def test_an_openssf_signature_can_be_required(tmp_path: Path) -> None:
     signature.write_text("{}")
     with pytest.raises(Refused):
         require_openssf(model, signature, public)
+
+
+def test_the_policy_asks_for_the_openssf_signature_kept_with_the_lineage(tmp_path: Path) -> None:
+    signing = pytest.importorskip("model_signing.signing")
+    model, private, public = _model(tmp_path / "model"), tmp_path / "ec.pem", tmp_path / "ec.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(private)], check=True)
+    subprocess.run(
+        ["openssl", "ec", "-in", str(private), "-pubout", "-out", str(public)], check=True, capture_output=True
+    )
+    key = json.dumps(public.read_text())
+    checks = "[{id: a, type: threshold, metric: accuracy, min: 0.9}]"
+    text = (
+        f"version: 1\nname: p\nstages: {{validate: {{checks: {checks}}}}}\nsigning: {{keys: [{key}], openssf: {key}}}\n"
+    )
+    rules = policy.load(text.encode(), tmp_path / "policy.yml", today=date(2026, 1, 1))
+    lineage = LineageFolder(tmp_path / "lineage")
+    lineage.path.mkdir()
+    with pytest.raises(Refused, match="asks for an OpenSSF signature, and there is none"):
+        records.require_openssf(rules, model, lineage)
+    signing.Config().use_elliptic_key_signer(private_key=private).sign(model, lineage.path / records.OPENSSF)
+    records.require_openssf(rules, model, lineage)
+    (model / "A").write_bytes(b"changed")
+    with pytest.raises(Refused, match="does not hold"):
+        records.require_openssf(rules, model, lineage)

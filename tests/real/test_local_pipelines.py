@@ -1,4 +1,4 @@
-"""Pipeline jobs run as Azure ML would run them: components, links, side by side, and failures that say what did not run."""
+"""Pipeline jobs run as Azure ML would run them: components, links, side by side; failures say what did not run."""
 
 from __future__ import annotations
 
@@ -238,13 +238,17 @@ def test_a_pipeline_times_out(home: Path, mlflow_server: str) -> None:
         (
             {"a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.inputs.row}}"})},
             {},
-            "the pipeline has no such input; did you mean 'raw'",
+            "pipeline.yml:11: Failed to find top level definition for input binding ${{parent.inputs.row}}",
         ),
-        ({"a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.jobs.b.outputs.y}}"})}, {}, "has no such step"),
+        (
+            {"a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.jobs.b.outputs.y}}"})},
+            {},
+            "pipeline.yml:11: Failed to find referenced source",
+        ),
         (
             {"b": inline("true"), "a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.jobs.b.outputs.y}}"})},
             {},
-            "step b has no output 'y'",
+            "Failed to find referenced source for input binding ${{parent.jobs.b.outputs.y}}",
         ),
         ({"a": inline("true")}, {"outputs": {"o": {"type": "uri_folder"}}}, "outputs.o: no step writes it"),
         ({"a": {"type": "command", "component": "azureml:echo:1"}}, {}, "stands in a workspace; name its YAML file"),

@@ -184,7 +184,7 @@ def test_a_sweep_is_a_step_of_a_pipeline(tmp_path: Path, mlflow_server: str) -> 
             "truncation_percentage must be from 1 to 99",
         ),
         ({"early_termination": {"type": "bandit"}}, "needs one of slack_factor and slack_amount"),
-        ({"trial": "azureml:trial:1"}, "stands in a workspace"),
+        ({"trial": "azureml:trial:1"}, "trial: Invalid input type"),
     ],
 )
 def test_what_cannot_be_searched_is_said_with_its_line(tmp_path: Path, more: dict[str, Any], message: str) -> None:

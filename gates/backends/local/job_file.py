@@ -224,7 +224,19 @@ def _explain(file: Document, error: Exception) -> InvalidInput:
         if isinstance(messages, dict):
             path, what = _worst(messages)
             return file.error(_said(path, what, file), path)
-    return file.error(" ".join(str(chain[0]).split())[:500] or type(chain[0]).__name__)
+    what = " ".join(str(chain[0]).split())[:500] or type(chain[0]).__name__
+    reference = re.search(r"\$\{\{.*?\}\}", what)
+    path = _where(file.value, reference.group(0)) if reference else None
+    return file.error(what, path or ())
+
+
+def _where(value: Any, text: str, path: Key = ()) -> Key | None:
+    """The path of the first value that holds `text`."""
+    if isinstance(value, str):
+        return path if text in value else None
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = (_where(inner, text, (*path, key)) for key, inner in items)
+    return next((one for one in found if one is not None), None)
 
 
 def _said(path: Key, what: str, file: Document) -> str:

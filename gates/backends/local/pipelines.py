@@ -204,8 +204,19 @@ def _result(plan: Graph, done: Mapping[str, JobRun], home: Path, run_id: str, wa
         environment_declared=maker.environment_declared,
         environment=maker.environment,
         python=maker.python,
-        notes=tuple(dict.fromkeys(f"step {name}: {note}" for name, run in done.items() for note in run.notes)),
+        notes=_notes(done),
         read=maker.read,
+    )
+
+
+def _notes(done: Mapping[str, JobRun]) -> tuple[str, ...]:
+    """Every note once: with the steps it is about, when it is not about all of them."""
+    where: dict[str, list[str]] = {}
+    for name, run in done.items():
+        for note in run.notes:
+            where.setdefault(note, []).append(name)
+    return tuple(
+        note if len(names) == len(done) else f"step {', '.join(names)}: {note}" for note, names in where.items()
     )
 
 

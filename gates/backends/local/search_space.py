@@ -7,6 +7,7 @@ Definitions: https://learn.microsoft.com/azure/machine-learning/how-to-tune-hype
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from dataclasses import dataclass
@@ -128,14 +129,16 @@ class Search:
             sampler = self._sampler(sampling)
         self._study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
         self._trials: dict[int, Any] = {}
-        self.size = math.prod(len(one.values) for one in space.values()) if sampling.kind == "grid" else None
+        self.size: int | None = None
+        if sampling.kind == "grid":  # Optuna's own grid sampler insists on ending the study itself
+            grid = list(itertools.product(*(range(len(one.values)) for one in space.values())))
+            self.size = len(grid)
+            for point in grid:
+                self._study.enqueue_trial(dict(zip(space, point, strict=True)))
         self.waves = sampling.kind == "bayesian"
 
     def _sampler(self, sampling: Sampling) -> Any:
         samplers = self._optuna.samplers
-        if sampling.kind == "grid":
-            grid = {name: list(range(len(one.values))) for name, one in self._space.items()}
-            return samplers.GridSampler(grid, seed=sampling.seed)
         if sampling.kind == "bayesian":
             return samplers.TPESampler(seed=sampling.seed, n_startup_trials=5, multivariate=True)
         if sampling.rule == "sobol":

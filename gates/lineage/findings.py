@@ -248,7 +248,7 @@ class Look:
                     f"is {found}, recorded was {value!r}", f"tag {name}", "a tag was edited by hand: register again"
                 )
         for name in sorted(set(tags) - set(expected)):
-            if name in ("gates.ungated", "gates.decision", "gates.gate_statement"):
+            if tags[name] and name in ("gates.ungated", "gates.decision", "gates.gate_statement"):
                 self.say(f"is {tags[name]!r}, recorded was nothing", f"tag {name}", "a tag was edited by hand")
 
     def audit(self, audit: AuditLog | None, tags: Mapping[str, str]) -> None:

@@ -51,11 +51,20 @@ def serving(events: Sequence[Event], endpoint: str = "") -> list[dict[str, Any]]
         {
             "endpoint": name,
             "since": event.at,
-            "deployment": event.deployment,
+            "deployment": _deployment(events, event),
             **stand_behind(events, event.previous if event.kind == "rolled-back" else event.model),
         }
         for name, event in sorted(now.items())
+        if event.kind == "deployed" or event.previous  # the first deployment rolled back leaves nothing that serves
     ]
+
+
+def _deployment(events: Sequence[Event], event: Event) -> str:
+    """The deployment that has served since this event: after a rollback the one from before."""
+    if event.kind == "deployed":
+        return event.deployment
+    earlier = (e for e in reversed(events) if e.kind == "deployed" and e.endpoint == event.endpoint)
+    return next((e.deployment for e in earlier if e.model == event.previous and e.outcome == "succeeded"), "")
 
 
 def made_from(events: Sequence[Event], data: str) -> list[dict[str, Any]]:

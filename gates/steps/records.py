@@ -116,9 +116,10 @@ def publish(context: Context, version: ModelVersion, head: str) -> None:
     folder = lineage_of(context, version.digest)
     if not folder.path.is_dir():
         return
-    if audit(context).chain.path.is_file():
+    if context.backend.shared and audit(context).chain.path.is_file():
         write_whole(folder.path / AUDIT_COPY, audit(context).chain.path.read_bytes())
-    tags = pointers(folder.statements(), audit_head=head)
+    stale = {name: "" for name in version.tags if name == "gates.ungated"}  # of an override that a gate came after
+    tags = {**stale, **pointers(folder.statements(), audit_head=head)}
     context.backend.tag(version, {name: value for name, value in tags.items() if name != "gates.model_digest"})
     context.backend.keep_lineage(version, folder.path)
 

@@ -190,14 +190,14 @@ def _register(inputs: Inputs, context: Context, out: Outputs, folder: Path, dige
             name, inputs.alias, expected=current.version if current else None, new=version.version
         )
     if new or inputs.allow_ungated:
-        head = records.note(
+        records.note(
             context,
             Event(
                 kind="registered", at=records.now(context), model_name=name, model=digest, version=version.version,
                 policy=policy.digest, ungated=inputs.allow_ungated, actor=context.platform.run().get("actor", ""),
             ),
         )  # fmt: skip
-        records.publish(context, version, head)
+    records.publish(context, version, records.audit(context).head())
     state.remember(context, "register", name=name, version=version.version, digest=digest)
     was = "registered" if new else "was registered before as"
     return Ended(message=f"{was} {name} version {version.version} ({digest})")

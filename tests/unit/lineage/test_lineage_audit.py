@@ -203,6 +203,18 @@ def test_a_table_cannot_be_broken_by_a_reason() -> None:
     assert len(table(rows).splitlines()) == 3
 
 
+def test_nothing_serves_after_the_first_deployment_was_rolled_back() -> None:
+    first = _event("deployed", 1, model=ONE, endpoint="prod", deployment="blue", deploy_id="d", outcome="succeeded")
+    assert [row["model"] for row in serving((first,))] == [ONE]
+    assert serving((first, _event("rolled-back", 2, model=ONE, endpoint="prod", deployment="blue"))) == []
+
+
+def test_after_a_rollback_the_deployment_from_before_serves() -> None:
+    history = _history()[:-2]
+    back = _event("rolled-back", 15.5, model=TWO, previous=ONE, endpoint="prod", deployment="green", deploy_id="d2")
+    assert [(row["model"], row["deployment"]) for row in serving((*history, back))] == [(ONE, "blue")]
+
+
 def test_ten_thousand_events_are_answered_within_a_second(tmp_path: Path) -> None:
     """Each question, with reading and verifying the log, in processor time, so that a busy machine does not decide."""
     log, history = AuditLog(tmp_path / "audit.jsonl"), _many(10_000)
@@ -233,7 +245,8 @@ def _many(n: int) -> list[Event]:
             {"kind": kind, "endpoint": "prod", "deploy_id": f"d{index}", "outcome": "succeeded"}
             for kind in ("trained", "gated", "approved", "registered", "shifted", "shifted", "shifted", "deployed")
         ]
-        parts += [{"kind": "drifted"}, {"kind": "rolled-back", "endpoint": "prod", "deploy_id": f"d{index}"}]
+        back = {"kind": "rolled-back", "endpoint": "prod", "deploy_id": f"d{index}"}
+        parts += [{"kind": "drifted"}, {**back, "previous": f"sha256:{max(index - 1, 0):064x}"}]
         events += [_event(p.pop("kind"), hours + i / 10, model=model, data=(DATA,), **p) for i, p in enumerate(parts)]
     return events
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gates.stats.prepared import Prepared
 
 BINS = 15
-DRAWS = 20_000
+DRAWS = 10_000
 FEWEST = 30  # rows or clusters, below which a bin's noise cannot be told from its own few values
 
 

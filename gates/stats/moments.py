@@ -1,8 +1,8 @@
 """Statistics that are functions of sums over rows: mean losses, RMSE, R2, alone or paired.
 
 Each row gives d numbers; the statistic maps their sums (with the row count as the last) to a value. Few rows are
-resampled (BCa); with many the bootstrap only repeats what the jackknife says, so that takes over: same limit, no draws.
-Sums run over sorted columns: the order of the rows cannot change the last bit.
+resampled (BCa); with many the bootstrap only repeats what the jackknife says, so that takes over: same limit, same
+skewness, no draws. Sums run over sorted columns: the order of the rows cannot change the last bit.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ def _jackknife(
     statistic: Statistic,
     confidence: float,
 ) -> Estimate:
-    """Jackknife standard error and a normal interval (Efron & Tibshirani 1993, eq. 11.5), a block of rows at a time."""
+    """Jackknife standard error (Efron & Tibshirani 1993, eq. 11.5), a block of rows at a time, and bounds bent by the
+    acceleration as BCa bends them: value + se w / (1 - a w)^2 with w = a +- z (ABC without its terms of curvature;
+    DiCiccio & Efron 1992, Biometrika 79:231). Few large losses among many rows make the bounds uneven.
+    """
     n = len(added)
     left_out = np.empty(n)
     for start in range(0, n, BLOCK):
@@ -80,6 +83,9 @@ def _jackknife(
     if not np.isfinite(left_out).all():
         return Estimate(value, -np.inf, np.inf, n, "undefined without one row")
     left_out -= left_out.mean()
-    variance = (n - 1) / n * float(np.square(left_out, out=left_out).sum())
-    half = z_of(confidence) * np.sqrt(variance)
-    return Estimate(value, float(value - half), float(value + half), n, "jackknife")
+    squared = left_out**2
+    spread = float(squared.sum())
+    acceleration = 0.0 if spread == 0.0 else -float((squared * left_out).sum()) / (6.0 * spread**1.5)
+    w = acceleration + np.array([-1.0, 1.0]) * z_of(confidence)
+    low, high = value + np.sqrt((n - 1) / n * spread) * w / np.maximum(1.0 - acceleration * w, 1e-3) ** 2
+    return Estimate(value, min(float(low), value), max(float(high), value), n, "accelerated jackknife")

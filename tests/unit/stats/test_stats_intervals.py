@@ -101,6 +101,20 @@ def test_delong_on_its_own_patients() -> None:
     assert found.a == pytest.approx(roc_auc_score(positive, albumin), abs=1e-12)
 
 
+def test_delong_gives_the_published_figures() -> None:
+    """The patients of DeLong et al. 1988 as printed by SAS/STAT (PROC LOGISTIC, 'Comparing ROC Curves')."""
+    positive = PATIENTS[:, 3] == 1
+    albumin, protein, score = PATIENTS[:, 0], PATIENTS[:, 1], -PATIENTS[:, 2]
+    for values, area, error in ((albumin, 0.7366, 0.0927), (protein, 0.6478, 0.1000), (score, 0.7258, 0.1028)):
+        parts = delong.components(positive, values)
+        m, n = len(parts.positive), len(parts.negative)
+        variance = np.var(parts.positive, ddof=1) / m + np.var(parts.negative, ddof=1) / n
+        assert (round(parts.auc, 4), round(float(np.sqrt(variance)), 4)) == (area, error)
+    for values, difference, error, p in ((albumin, 0.0108, 0.0953, 0.9102), (protein, -0.0780, 0.1046, 0.4561)):
+        found = delong.compare(positive, values, score)
+        assert [round(x, 4) for x in (found.difference, found.standard_error, found.p)] == [difference, error, p]
+
+
 def test_delong_with_ties_agrees_with_the_double_loop() -> None:
     rng = np.random.default_rng(1)
     for _ in range(20):

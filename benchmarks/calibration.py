@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Make = Callable[[np.random.Generator, int], Predictions]
+    Cases = list[tuple[str, Make, tuple[str, ...], tuple[int, ...], str]]
     Pair = Callable[[np.random.Generator, int], tuple[Predictions, Predictions]]
 
 LARGE = 2_000_000  # rows that stand for the truth
@@ -91,7 +92,6 @@ def in_entities(rng: np.random.Generator, n: int) -> Predictions:
 
 CELLS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "roc_auc", "average_precision")
-Cases = list[tuple[str, Make, tuple[str, ...], tuple[int, ...], str]]
 CLASSES: Cases = [
     ("30 % positive", binary(0.3), (*SHARES, *CELLS), (300, 1000, 6000), "binary"),
     ("10 % positive", binary(0.1), SHARES, (500, 2000), "binary"),

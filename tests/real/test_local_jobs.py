@@ -205,24 +205,36 @@ def test_every_key_of_the_schemas_is_in_the_table() -> None:
     code = """
 import json
 from azure.ai.ml._schema._sweep import SweepJobSchema
+from azure.ai.ml._schema.component.command_component import CommandComponentSchema
 from azure.ai.ml._schema.job import CommandJobSchema
 from azure.ai.ml._schema.pipeline import PipelineJobSchema
+from azure.ai.ml._schema.pipeline.component_job import CommandSchema, SweepSchema
+from azure.ai.ml._schema.pipeline.pipeline_component import PipelineComponentSchema, PipelineSchema
 found = {}
-for name, schema in (("command", CommandJobSchema), ("pipeline", PipelineJobSchema), ("sweep", SweepJobSchema)):
+for name, schema in (
+    ("command", CommandJobSchema), ("pipeline", PipelineJobSchema), ("sweep", SweepJobSchema),
+    ("command step", CommandSchema), ("sweep step", SweepSchema), ("pipeline step", PipelineSchema),
+    ("component", CommandComponentSchema), ("component", PipelineComponentSchema),
+):
     fields = schema(context={"base_path": "."}).fields
-    found[name] = [field.data_key or key for key, field in fields.items()]
+    names = found.setdefault(name, [])
+    names += [field.data_key or key for key, field in fields.items()]
     for group in ("resources", "settings"):
         inner = getattr(fields.get(group), "schema", None)
         if inner is not None:
-            found[name] += [group + "." + (field.data_key or key) for key, field in inner.fields.items()]
+            names += [group + "." + (field.data_key or key) for key, field in inner.fields.items()]
 print(json.dumps(found))
 """
     import json
 
     ended = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
-    for kind, names in json.loads(ended.stdout.splitlines()[-1]).items():
+    found = json.loads(ended.stdout.splitlines()[-1])
+    assert set(found) == set(keys.TABLES)
+    for kind, names in found.items():
         missing = set(names) - set(keys.TABLES[kind])
         assert not missing, f"{kind}: say what a local run does with {sorted(missing)} in keys.py"
+        gone = set(keys.TABLES[kind]) - set(names)
+        assert not gone, f"{kind}: Azure ML knows no key {sorted(gone)}; take it out of keys.py"
 
 
 @pytest.mark.parametrize(

@@ -226,8 +226,8 @@ def _explain(file: Document, error: Exception) -> InvalidInput:
             return file.error(_said(path, what, file), path)
     what = " ".join(str(chain[0]).split())[:500] or type(chain[0]).__name__
     reference = re.search(r"\$\{\{.*?\}\}", what)
-    path = _where(file.value, reference.group(0)) if reference else None
-    return file.error(what, path or ())
+    place = _where(file.value, reference.group(0)) if reference else None
+    return file.error(what, place or ())
 
 
 def _where(value: Any, text: str, path: Key = ()) -> Key | None:

@@ -20,7 +20,17 @@ class Rule:
     unless: tuple[object, ...] = ()
 
 
+WORDS: dict[How, str] = {
+    "honoured": "honours it",
+    "differs": "honours it with a difference",
+    "warned": "warns",
+    "refused": "refuses",
+}
+INTRODUCTION = """\
+The SDK's own loader reads the file, so what runs here is what Azure ML accepts. Then each key is honoured, honoured
+with a difference, warned of (the job runs, and the warning names file and line), or refused (exit code 2)."""
 _DOCKER = "a local run needs no Docker: the interpreter is the current one, or a virtual environment (`build`)"
+_QUEUE = Rule("warned", "a local run has no queue")
 _SERVER = "Azure ML sets it; it means nothing here"
 _COMMON: dict[str, Rule] = {
     "$schema": Rule("honoured"),
@@ -34,7 +44,6 @@ _COMMON: dict[str, Rule] = {
     "compute": Rule("differs", "recorded; the job runs on this machine"),
     "services": Rule("warned", "interactive services are not started by a local run"),
     "identity": Rule("warned", "a local run has the rights of whoever started it"),
-    "queue_settings": Rule("warned", "a local run has no queue"),
     "creation_context": Rule("differs", _SERVER),
     "id": Rule("differs", _SERVER),
     "log_files": Rule("differs", _SERVER),
@@ -52,6 +61,7 @@ _RESOURCES: dict[str, Rule] = {
 COMMAND: dict[str, Rule] = {
     **_COMMON,
     **_RESOURCES,
+    "queue_settings": _QUEUE,
     "command": Rule("differs", "values are quoted for the shell; see `${{inputs.x}}`"),
     "code": Rule("honoured", "a copy, without what `.amlignore` or else `.gitignore` leaves out"),
     "inputs": Rule("differs", "data is read where it stands; `mode` makes no copy"),
@@ -79,6 +89,7 @@ PIPELINE: dict[str, Rule] = {
 SWEEP: dict[str, Rule] = {
     **_COMMON,
     **_RESOURCES,
+    "queue_settings": _QUEUE,
     "inputs": Rule("differs", "data is read where it stands; `mode` makes no copy"),
     "outputs": Rule("differs", "those of the best trial"),
     "trial": Rule("differs", "as a command job; a component that stands in a workspace is refused"),
@@ -101,7 +112,7 @@ _STEP_MACHINE: dict[str, Rule] = {
     **_RESOURCES,
     "compute": Rule("differs", "the step runs on this machine"),
     "resources": Rule("differs", "one machine, this one"),
-    "queue_settings": Rule("warned", "a local run has no queue"),
+    "queue_settings": _QUEUE,
 }
 COMMAND_STEP: dict[str, Rule] = {
     **_STEP,
@@ -124,9 +135,9 @@ SWEEP_STEP: dict[str, Rule] = {
 }
 PIPELINE_STEP: dict[str, Rule] = {**_STEP, "component": PIPELINE["component"]}
 COMPONENT: dict[str, Rule] = {
-    **{key: _COMMON[key] for key in ("$schema", "type", "creation_context", "id", "queue_settings")},
+    **{key: _COMMON[key] for key in ("$schema", "type", "creation_context", "id")},
     **_RESOURCES,
-    **{key: COMMAND[key] for key in ("command", "code", "environment", "distribution", "resources")},
+    **{key: COMMAND[key] for key in ("command", "code", "environment", "distribution", "resources", "queue_settings")},
     "name": Rule("differs", "a component is found by its file"),
     "version": Rule("differs", "a component is found by its file"),
     "latest_version": Rule("differs", _SERVER),

@@ -1,5 +1,7 @@
 """Starts every process of ours behind guard.py, so that none outlives its owner; ends them when we are cancelled.
 
+The one exception is `detach`: an endpoint's supervisor, which outlives its command on purpose.
+
 Rules: `env` is given, never taken from os.environ; no shell; a command that is not there is errors.Unavailable before
 anything starts. While `run` waits, an exception raised by a signal handler (errors.Cancelled, KeyboardInterrupt) ends
 the child first and goes on. Linux and macOS; on Windows errors.Unavailable.
@@ -175,6 +177,34 @@ def run(
         child._release()  # noqa: SLF001  # ours; not for callers
     seconds = time.monotonic() - begun
     return Finished(returncode or 0, timed_out, tuple(reader.tail), seconds, stopped)
+
+
+def detach(
+    argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], log: Path, given: bytes = b""
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own, behind no guard: it goes on when we end, and nobody signals it.
+
+    given: what it reads from its standard input, then its end. Output is appended to `log`. Unavailable when it cannot
+    be started. `poll()` the answer to see an early death.
+    """
+    command = _resolve(argv, cwd=cwd, env=env)
+    output = _open_log(log)
+    try:
+        popen = subprocess.Popen(
+            command, cwd=cwd, env={name: value for name, value in env.items() if not name.startswith(SECRETS)},
+            stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise Unavailable(f"cannot start {command[0]}: {error.strerror or error}") from error
+    finally:
+        os.close(output)
+    if popen.stdin is not None:
+        try:
+            popen.stdin.write(given)
+            popen.stdin.close()
+        except BrokenPipeError:
+            popen.wait()  # it died before it read; the caller sees that by poll(), and why in the log
+    return popen
 
 
 class _Reader:

@@ -35,6 +35,8 @@ COMMANDS = {
     for command in (
         Command("run", "run", "All five steps in order; stops at the first refusal.", action=True),
         *STEPS,
+        Command("rollback", "rollback", "Route all traffic back to a deployment, now.", action=True),
+        Command("reconcile", "reconcile", "Finish or undo what a killed deployment left.", action=True),
         Command("endpoint status", "endpoint_status", "What a local endpoint serves, as JSON."),
         Command("endpoint stop", "endpoint_stop", "Stop a local endpoint; nothing of it stays."),
         Command("policy check", "policy_check", "Parse and lint a policy."),

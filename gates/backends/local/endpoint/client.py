@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import http.client
 import os
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import msgspec
 import gates
 from gates.backends.local.endpoint import control, layout, servers, state
 from gates.errors import Unavailable
+from gates.runtime.process import detach
 from gates.serving import Answer, DeploymentSpec, DeploymentView, EndpointView, Lease, RequestEvent
 
 if TYPE_CHECKING:
@@ -152,18 +152,10 @@ class LocalEndpoint:
             f"import sys; {root!r} in sys.path or sys.path.insert(0, {root!r}); "
             "from gates.backends.local.endpoint.supervisor import main; sys.exit(main())"
         )
-        with self.place.log.open("ab") as log:
-            # The one process that outlives its command, on purpose, hence not behind the guard.
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                cwd=self.place.folder,
-                env=servers.inherited(self.env),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            _hand_over(process, options)
+        process = detach(
+            [sys.executable, "-c", code], cwd=self.place.folder, env=servers.inherited(self.env), log=self.place.log,
+            given=options,
+        )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             running = answering(self.place)
@@ -176,12 +168,6 @@ class LocalEndpoint:
         raise Unavailable(
             f"the supervisor of endpoint {self.name} did not start: {' '.join(last)}", hint=f"read {self.place.log}"
         )
-
-
-def _hand_over(process: subprocess.Popen[bytes], options: bytes) -> None:
-    if process.stdin is not None:
-        process.stdin.write(options)
-        process.stdin.close()
 
 
 def connect(

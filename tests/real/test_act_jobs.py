@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 from act_rig import git, job
 
@@ -36,8 +37,9 @@ def test_the_examples_train_and_the_best_trial_is_registered(rig: Rig, tmp_path:
     for name in ("pipeline", "sweep"):
         shutil.copytree(EXAMPLES / name, folder / name)
     (folder / "census-income/data").mkdir(parents=True)
-    for name in ("train", "test"):
-        shutil.copy2(EXAMPLES / f"census-income/data/{name}.parquet", folder / "census-income/data")
+    for name in ("train", "test"):  # fewer rows: what is shown is the way, not the model
+        rows = pq.read_table(EXAMPLES / f"census-income/data/{name}.parquet").slice(0, 9000)
+        pq.write_table(rows, folder / f"census-income/data/{name}.parquet")
     (folder / ".github/workflows").mkdir(parents=True)
     (folder / ".github/workflows/w.yml").write_text(job(STEPS))
     (folder / ".gitignore").write_text(".gates/\n")
@@ -48,9 +50,9 @@ def test_the_examples_train_and_the_best_trial_is_registered(rig: Rig, tmp_path:
     log = ran.log("pipeline")
     running = [log.index(f"step {name}: running") for name in ("prepare", "train", "evaluate")]
     assert running == sorted(running)
-    measured = json.loads(Path(ran.outputs("pipeline")["metrics-path"]).read_text())["metrics"]
-    assert measured["rows"] == 60_000
-    assert measured["roc_auc"] > 0.9
+    measured = dict(re.findall(r"(rows|roc_auc)\W+([\d.]+)", ran.summary("pipeline")))
+    assert float(measured["rows"]) == 9000
+    assert 0.85 < float(measured["roc_auc"]) < 1
     assert "best of 3 trials (0 failed" in ran.log("sweep")
     assert ran.outputs("gate")["verdict"] == "PASS"
     assert ran.outputs("register")["model-version"] == "1"

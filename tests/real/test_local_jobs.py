@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -17,22 +18,28 @@ import yaml
 from gates.backends.local import assets, declared, expressions, jobs, keys, mlflow_rest, snapshot
 from gates.backends.local.tracking import tracking
 from gates.errors import Cancelled, InvalidInput, JobFailed, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from gates.lineage.digest import folder_sums
+from gates.lineage.grade import Outcome, grade
 
 pytest.importorskip("azure.ai.ml")
 pytest.importorskip("mlflow")
 
 PYTHON = Path(sys.executable)
+# mlflow.log_metric without the seconds that importing mlflow takes.
+REPORT = """
+import json, os, time, urllib.request
+def report(key, value):
+    body = {"run_id": os.environ["MLFLOW_RUN_ID"], "key": key, "value": value, "timestamp": time.time_ns() // 10**6}
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/log-metric"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})).read()
+"""
 ENV = {**os.environ, "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    state = tmp_path_factory.mktemp("state")
-    with tracking(f"sqlite:///{state}/mlflow.db", state_dir=state, env=ENV) as started:
-        yield started.uri
+@pytest.fixture
+def server(mlflow_server: str) -> str:
+    return mlflow_server
 
 
 @pytest.fixture
@@ -155,6 +162,92 @@ def test_a_cancelled_job_ends_and_its_run_is_killed(home: Path, server: str) -> 
     assert time.monotonic() - up[0] < 5
     run_id = next((home / "runs").iterdir()).name
     assert mlflow_rest.get_run(server, run_id, ENV).status == "KILLED"
+
+
+def test_declared_metrics_must_be_logged(home: Path, server: str) -> None:
+    job = {"tags": {"gates.metrics": "accuracy, f1"}}
+    code = REPORT + "report('accuracy', 0.5)"
+    with pytest.raises(JobFailed, match=r'did not log its declared metrics: f1; log it with mlflow\.log_metric\("f1"'):
+        run(write(home, job, code), server)
+    with pytest.raises(JobFailed, match="the job logged nan as its declared metric f1"):
+        run(write(home, job, code + "; report('f1', 'NaN')"), server)
+    assert run(write(home, job, code + "; report('f1', 1)"), server).metrics == {"accuracy": 0.5, "f1": 1.0}
+
+
+def test_further_runs_of_a_job_are_nested_and_said(home: Path, server: str) -> None:
+    """MLflow takes the job's run for the first start_run only; what goes to a second one is not the job's."""
+    code = """
+import mlflow
+with mlflow.start_run():
+    mlflow.log_metric("first", 1)
+with mlflow.start_run():
+    mlflow.log_metric("second", 2)
+"""
+    done = run(write(home, {}, code), server)
+    assert done.metrics == {"first": 1.0}
+    assert any("the job opened 1 more MLflow run, nested under its own" in note for note in done.notes)
+    experiment = mlflow_rest.get_run(server, done.run_id, ENV).experiment_id
+    [child] = mlflow_rest.search_runs(server, experiment, {"mlflow.parentRunId": done.run_id}, ENV)
+    assert mlflow_rest.get_run(server, child, ENV).metrics == {"second": 2.0}
+
+
+def test_the_same_job_learns_the_same(home: Path, server: str) -> None:
+    """Grade R2: what was learned is bit-equal, though the model's folder holds a time and an id of its own."""
+    code = """
+import hashlib, sys, uuid
+from pathlib import Path
+import numpy as np
+seed, out = int(sys.argv[1]), Path(sys.argv[2])
+r = np.random.default_rng(seed); x = r.normal(size=(200, 3)); y = x @ [1, 2, 3] + r.normal(size=200)
+scores = x @ np.linalg.lstsq(x, y, rcond=None)[0]
+(out / "predictions").write_text(hashlib.sha256(scores.tobytes()).hexdigest())
+(out / "run").write_text(str(uuid.uuid4()))
+"""
+    job = {
+        "command": "python main.py ${{inputs.seed}} ${{outputs.out}}",
+        "inputs": {"seed": 3},
+        "outputs": {"out": {"type": "uri_folder"}},
+    }
+    path = write(home, job, code)
+    first, second = (run(path, server).outputs["out"] for _ in range(2))
+    other = run(write(home, {**job, "inputs": {"seed": 4}}, code), server).outputs["out"]
+
+    def outcome(folder: Path) -> Outcome:
+        return Outcome(files=folder_sums(folder), predictions=(folder / "predictions").read_text())
+
+    same = ({"data": "sha256:1"}, {"data": "sha256:1"})
+    assert grade(same, outcome(first), outcome(second)).grade == "R2"
+    assert grade(same, outcome(first), outcome(other)).grade == "R4"
+
+
+def test_the_environment_is_built_from_what_the_job_declares(home: Path, server: str, tmp_path: Path) -> None:
+    """The package is in no index and not in our interpreter: only a built environment has it."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    info = "gatesjob-1.0.dist-info"
+    with zipfile.ZipFile(wheels / "gatesjob-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("gatesjob.py", "WORD = 'from the built environment'\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: gatesjob\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"gatesjob.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": str(config)}
+    (home / "requirements.txt").write_text("# ours\ngatesjob==1.0\n")
+    (home / "conda.yml").write_text("name: e\ndependencies: [pip, {pip: ['-r requirements.txt']}]\n")
+    job = {"environment": {"image": "mcr/x", "conda_file": "conda.yml"}}
+    path = write(home, job, "import gatesjob; print(gatesjob.WORD)")
+    lines: list[str] = []
+    done = run(path, server, env=env, environment="build", cache=tmp_path / "cache", on_line=lines.append)
+    assert lines == ["from the built environment"]
+    assert done.environment["gatesjob"] == "1.0"
+    assert done.environment_declared.requirements == ("gatesjob==1.0",)
+    assert tmp_path / "cache" in done.python.parents
+    with pytest.raises(JobFailed) as caught:
+        run(path, server)
+    assert "gatesjob" in caught.value.tail[-1]
+    with pytest.raises(InvalidInput, match="nothing to build from"):
+        run(write(home, {}), server, environment="build")
 
 
 def test_a_pickle_is_refused_with_the_line_that_saves_a_model(home: Path, server: str) -> None:

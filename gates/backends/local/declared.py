@@ -51,16 +51,18 @@ def read(environment: Any, base: Path) -> Declared:
     if conda is None:
         return Declared(reference=str(environment.get("name") or ""), image=image, notes=notes)
     if isinstance(conda, str):
-        conda = document.load_yaml(base / conda, "conda file").value
-    return _conda(conda, image, notes)
+        path = base / conda
+        base = path.parent
+        conda = document.load_yaml(path, "conda file").value
+    return _conda(conda, image, notes, base)
 
 
-def _conda(conda: Mapping[str, Any], image: str, notes: tuple[str, ...]) -> Declared:
+def _conda(conda: Mapping[str, Any], image: str, notes: tuple[str, ...], base: Path) -> Declared:
     requirements: list[str] = []
     python = ""
     for entry in conda.get("dependencies") or ():
         if isinstance(entry, dict):
-            requirements += [str(line) for line in entry.get("pip") or ()]
+            requirements += [one for line in entry.get("pip") or () for one in _pip_lines(str(line), base)]
             continue
         match = _CONDA.match(str(entry).strip())
         if match is None:
@@ -71,6 +73,17 @@ def _conda(conda: Mapping[str, Any], image: str, notes: tuple[str, ...]) -> Decl
         elif name not in _NOT_PIP:
             requirements.append(name + _pip_version(version))
     return Declared("", image, tuple(requirements), python, notes)
+
+
+def _pip_lines(line: str, base: Path) -> list[str]:
+    """A line of a conda file's pip list: itself, or the lines of the requirements file that it names with `-r`."""
+    match = re.match(r"^(?:-r|--requirement)[\s=]+(.+)$", line.strip())
+    if match is None:
+        return [line]
+    path = base / match.group(1).strip()
+    text = document.read_bytes(path, "requirements file").decode("utf-8-sig")
+    lines = [re.sub(r"(^|\s)#.*$", "", one).strip() for one in text.splitlines()]
+    return [found for one in lines if one for found in _pip_lines(one, path.parent)]
 
 
 def _pip_version(version: str) -> str:

@@ -25,9 +25,12 @@ from gates.lineage.audit import AuditLog
 from gates.lineage.folder import LineageFolder, composite_text
 from gates.lineage.sign import ed25519_signer, parse_envelope, seal
 from gates.lineage.statement import compose, read_statement
+from gates.rollout import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from gates.rollout.plan import Plan
 
 pytestmark = [pytest.mark.xdist_group("lineage-steps"), pytest.mark.timeout(600)]
 DOORS = ("register", "deploy-blue-green")
@@ -392,15 +395,27 @@ def test_the_card_says_what_nobody_provided_and_strict_refuses_it(
     assert world.digest in capsys.readouterr().out
 
 
-def test_what_serves_is_on_record_with_what_served_before(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        assert world.gates("deploy-blue-green") == 0, capsys.readouterr().err
-        capsys.readouterr()
-        assert world.gates("lineage audit --json") == 0
-        (row,) = json.loads(capsys.readouterr().out)["answer"]
-        assert (row["endpoint"], row["model"], row["verdict"]) == ("tiny", world.digest, "PASS")
-        assert world.tags()["gates.audit_head"] == AuditLog(world.audit).head()
-        deployed = json.loads((world.lineage.path / "lineage.json").read_text())["deployments"]
-        assert [len(one["approvers"]) for one in deployed] == [1]
-    finally:
-        world.gates("endpoint stop")
+def test_what_serves_is_on_record_once(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollout is another test's; here it dies right after it had its end recorded, twice."""
+
+    def dies(plan: Plan, **_: Any) -> machine.Ended:
+        assert plan.record is not None
+        assert [approval.by for approval in plan.approved] != []
+        for _again in range(2):
+            plan.record({"deploy_id": "d1", "snapshot": {"champion": "2"}, "green": {"name": plan.green.name}})
+        return machine.Ended(outcome="error", reason="died", state="BAKING", deploy_id="d1")
+
+    monkeypatch.setattr(machine, "deploy", dies)
+    assert world.gates("deploy-blue-green") == 4
+    capsys.readouterr()
+    assert world.gates("lineage audit --json") == 0
+    (row,) = json.loads(capsys.readouterr().out)["answer"]
+    assert (row["endpoint"], row["model"], row["verdict"]) == ("tiny", world.digest, "PASS")
+    (event,) = [event for event in AuditLog(world.audit).events() if event.kind == "deployed"]
+    other = json.loads(world.other_report.read_text())["result"]["model"]["digest"]
+    assert (event.deploy_id, event.previous, event.model_name) == ("d1", other, "tiny")
+    assert world.tags()["gates.audit_head"] == AuditLog(world.audit).head()
+    (deployed,) = json.loads((world.lineage.path / "lineage.json").read_text())["deployments"]
+    assert len(deployed["approvers"]) == 1

@@ -1,18 +1,22 @@
 """False alarms and detection on the shifts of 'Failing Loudly' (Rabanser et al. 2019), by our default rule.
 
-Run: `python -m benchmarks.failing_loudly [trials]`. Twenty numeric columns, one of ten classes, 5,000 reference rows.
+Run: `python -m benchmarks.failing_loudly [trials]`; with `--peer evidently=PYTHON --peer alibi-detect=PYTHON` their
+defaults judge the same tables (1,000 rows). Twenty numeric columns, one of ten classes, 5,000 reference rows.
 A trial raises an alarm when any column drifted. 'significance only' is the same scan judged without effect sizes: what
 tools do that stop at a p-value. A shift below the effect limits is measured, and called drift only by tighter limits.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gates.drift.decide import decide
 from gates.drift.scan import scan
@@ -60,6 +64,59 @@ def draw(rng: np.random.Generator, rows: int, shift: Shift) -> pa.Table:
     return pa.table(columns)
 
 
+PEERS = {
+    "evidently": """
+import sys
+import pandas as pd
+from evidently import Report
+from evidently.presets import DataDriftPreset
+alarms = 0
+for i in range(int(sys.argv[2])):
+    a, b = (pd.read_parquet(f'{sys.argv[1]}/{i}-{side}.parquet') for side in ('reference', 'current'))
+    metrics = Report([DataDriftPreset()]).run(b, a).dict()['metrics']
+    alarms += next(m['value']['count'] for m in metrics if isinstance(m['value'], dict) and 'count' in m['value']) > 0
+print(alarms)
+""",
+    "alibi-detect": """
+import sys
+import numpy as np, pandas as pd
+from alibi_detect.cd import TabularDrift
+alarms = 0
+for i in range(int(sys.argv[2])):
+    a, b = (pd.read_parquet(f'{sys.argv[1]}/{i}-{side}.parquet') for side in ('reference', 'current'))
+    words = sorted(set(a['label']) | set(b['label']))
+    a['label'], b['label'] = (pd.Categorical(side['label'], words).codes for side in (a, b))
+    detector = TabularDrift(a.to_numpy(), p_val=.05, categories_per_feature={a.shape[1] - 1: None})
+    alarms += detector.predict(b.to_numpy())['data']['is_drift']
+print(alarms)
+""",
+}
+
+
+def beside_peers(trials: int, peers: dict[str, str]) -> None:
+    """Alarms of our default rule and of the peers' defaults on the same tables of 1,000 rows; any column counts."""
+    print(f"{trials} trials each, 1,000 rows\n\n| shift | ours | {' | '.join(peers)} |")
+    print(f"| --- | --- {'| --- ' * len(peers)}|")
+    for name, shift in SHIFTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            ours = 0
+            for trial in range(trials):
+                rng = np.random.default_rng([trial, 1000])
+                pair = draw(rng, 5000, Shift()), draw(rng, 1000, shift)
+                ours += any(d.drifted for d in decide(scan(from_table(pair[0]), from_table(pair[1]))))
+                for side, table in zip(("reference", "current"), pair, strict=True):
+                    pq.write_table(table, f"{folder}/{trial}-{side}.parquet")
+            said = [
+                subprocess.run(
+                    [python, "-W", "ignore", "-c", PEERS[peer], folder, str(trials)],
+                    check=True, capture_output=True, text=True,
+                ).stdout.split()[-1]
+                for peer, python in peers.items()
+            ]  # fmt: skip
+        cells = " | ".join(f"{count / trials:.0%}" for count in (ours, *map(int, said)))
+        print(f"| {name} | {cells} |", flush=True)
+
+
 def main(trials: int) -> None:
     print(f"{trials} trials each\n\n| shift | rows | alarm | significance only |\n| --- | --- | --- | --- |")
     for name, shift in SHIFTS.items():
@@ -75,4 +132,11 @@ def main(trials: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="?", type=int, default=100)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    options = parser.parse_args()
+    if options.peer:
+        beside_peers(options.trials, dict(peer.split("=", 1) for peer in options.peer))
+    else:
+        main(options.trials)

@@ -8,6 +8,7 @@ profile mode. A partition must fit into its executor's memory. pyspark is import
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,20 @@ _FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 def session() -> Any:
-    """The session that is running (on a cluster), or a local one. Unavailable when pyspark or Java is missing."""
+    """The session that is running (on a cluster), or a local one, whose workers are of this interpreter.
+
+    Unavailable when pyspark or Java is missing.
+    """
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise Unavailable("--engine spark needs pyspark", hint="pip install 'mlops-gates[spark]'") from error
     try:
         builder: Any = SparkSession.builder
-        return builder.config("spark.ui.enabled", "false").appName("drift-check").getOrCreate()
+        found = builder.appName("drift-check").config("spark.ui.enabled", "false").getOrCreate()
+        if found.sparkContext.master.startswith("local"):
+            found.sparkContext.pythonExec = sys.executable  # Spark would take the python3 of PATH
+        return found
     except Exception as error:  # py4j raises its own kinds, and a plain Exception where Java is missing
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise Unavailable(
@@ -188,10 +195,19 @@ def _require(frame: Any, names: Sequence[str], where: str) -> None:
 
 
 def _types(frame: Any) -> dict[str, pa.DataType]:
-    from pyspark.sql.pandas.types import to_arrow_schema
+    """The Arrow types of the columns, by Spark's names for them (`DataFrame.dtypes`); others are not compared."""
+    import pyarrow as pa
 
-    schema: Any = to_arrow_schema(frame.schema)
-    return {field.name: field.type for field in schema}
+    plain: dict[str, pa.DataType] = {
+        "double": pa.float64(), "float": pa.float32(), "bigint": pa.int64(), "int": pa.int32(), "smallint": pa.int16(),
+        "tinyint": pa.int8(), "boolean": pa.bool_(), "string": pa.string(), "date": pa.date32(), "void": pa.null(),
+        "timestamp": pa.timestamp("us", tz="UTC"), "timestamp_ntz": pa.timestamp("us"),
+    }  # fmt: skip
+    decimal = pa.decimal128(38, 18)
+    return {
+        name: decimal if spelled.startswith("decimal") else plain.get(spelled, pa.binary())
+        for name, spelled in frame.dtypes
+    }
 
 
 _ARRAYS = ("below", "at_most", "inside")

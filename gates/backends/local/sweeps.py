@@ -117,13 +117,15 @@ def run_sweep(
     status = "FAILED"
     try:
         best = work.run()
+        assert best.run is not None  # noqa: S101  # the best has ended well
+        if not parent:
+            commands.require_metrics(job.tags.get(commands.METRICS_TAG, ""), best.run.metrics, ())
         status = "FINISHED"
     except (Cancelled, KeyboardInterrupt, Stopped):
         status = "KILLED"
         raise
     finally:
         mlflow_rest.end_run(uri, run_id, status, time.time(), env)
-    assert best.run is not None  # noqa: S101  # the best has ended well
     mlflow_rest.log_metrics(uri, run_id, best.run.metrics, time.time(), env)
     mlflow_rest.set_tag(uri, run_id, "gates.sweep.best", best.run.run_id, env)
     params = {**best.values, **best.run.params}

@@ -153,7 +153,12 @@ def _can_be_folder(folder: Path | None, flag: str) -> None:
 def choose(argv: Sequence[str]) -> tuple[Command | None, list[str]]:
     """The command, and the arguments after its verb; (None, argv) when they begin with no command."""
     verb = next((v for v in sorted(COMMANDS, key=len, reverse=True) if list(argv[: len(v.split())]) == v.split()), None)
-    return (COMMANDS[verb], list(argv[len(verb.split()) :])) if verb else (None, list(argv))
+    if verb is None:
+        return None, list(argv)
+    command, rest = COMMANDS[verb], list(argv[len(verb.split()) :])
+    if command.takes and rest and not rest[0].startswith("-"):
+        rest = [f"--{command.takes}", *rest]
+    return command, rest
 
 
 def parse(command: Command, rest: Sequence[str]) -> dict[str, str | None]:

@@ -71,6 +71,8 @@ class Evidence:
     drift: tuple[Any, ...] | None = None
     importances: Mapping[str, float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """By kind of need, what to provide where that could not be gathered."""
     items: tuple[EvidenceItem, ...] = ()
     final: bool = True
     """False while more evidence of the same kind may still come (a canary that is being watched)."""

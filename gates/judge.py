@@ -57,7 +57,11 @@ def judge(
 
 
 def _decide(item: Bound, evidence: Evidence, policy: Policy) -> CheckResult:
-    return item.check.decide(evidence, policy.check_settings).at(severity=item.severity, line=item.line)
+    result = item.check.decide(evidence, policy.check_settings).at(severity=item.severity, line=item.line)
+    if result.status is not Status.ERROR:
+        return result
+    said = dict.fromkeys(evidence.lacking[need.kind] for need in item.check.needs() if need.kind in evidence.lacking)
+    return replace(result, reason=" ".join([result.reason, *said]))
 
 
 def _waive(result: CheckResult, waivers: list[Waiver], model: Mapping[str, Any], today: date) -> CheckResult:

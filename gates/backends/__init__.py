@@ -64,6 +64,10 @@ class Backend(Protocol):
     def train(self, job: Path, *, model_output: str, compute: str, timeout: float | None, environment: str,
               on_line: Callable[[str], None]) -> TrainedRun: ...  # fmt: skip
 
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The last value of each metric that a run logged."""
+        ...
+
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         """By alias, version or digest; None when there is no such model or version."""
         ...

@@ -79,6 +79,8 @@ class Gathering:
     work: Path
     samples: dict[str, list[float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    findings: dict[str, str] = field(default_factory=dict)
     champion_absent: bool = False
 
     def candidate(self, subject: Subject, needs: Iterable[Need]) -> None:
@@ -107,6 +109,8 @@ class Gathering:
                 champion_absent=self.champion_absent,
                 metrics=self.metrics,
                 samples=self.samples,
+                lacking=self.lacking,
+                findings=self.findings,
             )
         )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CANDIDATE, CHAMPION = "candidate-predictions", "champion-predictions"
 METRICS, MANIFEST, POLICY, DRIFT = "metrics", "manifest", "policy", "drift"
+EXPLANATIONS, FINDINGS, APPROVALS = "explanations", "findings:", "approvals"
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +35,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: dict[str, float] = {}
     samples: dict[str, list[float]] = {}
     importances: dict[str, float] = {}
+    lacking: dict[str, str] = {}
+    findings: dict[str, str] = {}
 
 
 class Store:
@@ -50,6 +53,10 @@ class Store:
         sha256 = hashlib.sha256(raw).hexdigest()
         write_whole(self.folder / sha256, raw)
         self.items.append(EvidenceItem(name, f"sha256:{sha256}", self_reported))
+
+    def add_fact(self, name: str, fact: Any) -> None:
+        """A fact's dataclass, as JSON; `load` reads it back into the same values."""
+        self.add_bytes(name, msgspec.json.encode(fact, order="deterministic"))
 
     def add_manifest(self, manifest: Manifest) -> None:
         self.add_bytes(MANIFEST, json.dumps(msgspec.to_builtins(manifest), sort_keys=True).encode())
@@ -76,8 +83,30 @@ def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
         samples=_samples(manifest),
         drift=_drift(paths[DRIFT]) if DRIFT in paths else None,
         importances=manifest.importances or None,
+        facts=_facts(paths, manifest),
+        lacking=manifest.lacking,
         items=tuple(item for item in kept if item.name != POLICY),
     )
+
+
+def _facts(paths: dict[str, Path], manifest: Manifest) -> dict[str, Any]:
+    """Everything else that was stored, as the checks read it."""
+    from gates.checks.data_contract import TableFacts
+    from gates.checks.environment_drift import EnvironmentFacts
+    from gates.checks.package_sound import PackageFacts
+    from gates.collect import explanations, findings
+
+    found: dict[str, Any] = {}
+    kinds: dict[str, Any] = {"table": TableFacts, "environment": EnvironmentFacts, "package": PackageFacts}
+    for name, kind in kinds.items():
+        if name in paths:
+            found[name] = msgspec.json.decode(paths[name].read_bytes(), type=kind)
+    if EXPLANATIONS in paths:
+        found[EXPLANATIONS] = explanations.facts(json.loads(paths[EXPLANATIONS].read_bytes()))
+    found["findings"] = {
+        file: findings.read(paths[FINDINGS + file], kind) for file, kind in manifest.findings.items()
+    }  # fmt: skip
+    return found
 
 
 def _drift(path: Path) -> tuple[Any, ...]:

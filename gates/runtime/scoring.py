@@ -42,6 +42,7 @@ class Scored:
     python: Path = Path()
     importances: Mapping[str, float] | None = None
     explained_by: str = ""
+    attributions: Mapping[str, Any] | None = None
     log: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -57,12 +58,14 @@ def score_model(
     columns: Sequence[str] | None = None,
     timings: int = 0,
     explain_rows: int = 0,
+    attributions: bool = False,
     seed: int = 20240601,
     timeout: float | None = 3600.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Scored:
     """Score `data` (parquet or csv) with the MLflow model folder `model`; the answers are written to `out`.
 
+    attributions: explain row by row ({"method", "features", "values"}) instead of one share a column.
     columns: the features; None takes those of the model's signature, and all of the data where it has none.
     InvalidInput: what the user must mend (no MLflow model, missing columns, untrusted types). Unavailable: the model
     could not be loaded or raised.
@@ -82,7 +85,7 @@ def score_model(
         "function": function,
         "columns": None if columns is None else list(columns),
         "timings": timings,
-        "explain": {"rows": explain_rows, "seed": seed} if explain_rows else None,
+        "explain": {"rows": explain_rows, "seed": seed, "attributions": attributions} if explain_rows else None,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     reply, lines = _ask(request, python, env, timeout)
@@ -107,8 +110,47 @@ def score_model(
         python=python,
         importances=reply.get("importances"),
         explained_by=reply.get("explained_by", ""),
+        attributions=reply.get("attributions"),
         log=lines,
     )
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Whether a model loads, predicts its input example, and answers with numbers; None: it did not come to that."""
+
+    loads: bool
+    predicts: bool | None
+    finite: bool | None
+    problem: str
+
+
+def try_model(model: Path, *, python: Path, env: Mapping[str, str], timeout: float = 600.0) -> Tried:
+    """Load the model and predict its own input example. Unavailable when the process died without an answer."""
+    reply, _ = _ask({"task": "try", "model": str(model.absolute())}, python, env, timeout)
+    return Tried(reply["loads"], reply["predicts"], reply["finite"], reply["problem"])
+
+
+def own_metrics(
+    names: Sequence[str],
+    predictions: Path,
+    *,
+    folder: Path,
+    python: Path,
+    env: Mapping[str, str],
+    timeout: float = 3600.0,
+) -> dict[str, float]:
+    """The user's `module:function` figures, computed by their interpreter with `folder` on its path.
+
+    Each function gets the predictions as a pandas DataFrame and returns one number. Unavailable when one raised.
+    """
+    request = {
+        "task": "metrics", "metrics": list(names), "data": str(predictions.absolute()), "folder": str(folder.absolute()),
+    }  # fmt: skip
+    reply, lines = _ask(request, python, env, 3600.0)
+    if not reply["ok"]:
+        raise Unavailable(f"a metric of yours could not be computed: {reply['what']}", hint="; ".join(lines[-1:]))
+    return {name: float(value) for name, value in reply["metrics"].items()}
 
 
 def model_requirements(model: Path) -> list[str]:

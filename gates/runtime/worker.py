@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 100_000
 WARM_UPS = 20
+REPEATS = 10
+BACKGROUND = 20
 
 
 class Failure(Exception):  # the house's errors are named for what happened
@@ -36,25 +38,29 @@ class Failure(Exception):  # the house's errors are named for what happened
 
 
 def main(request_path: str) -> int:
-    with open(request_path, encoding="utf-8") as file:  # a script of few imports
+    with open(request_path, encoding="utf-8") as file:  # noqa: PTH123  # a script of few imports
         request = json.load(file)
     try:
         reply = _work(request)
     except Failure as failure:
         reply = failure.reply
-    except BaseException as error:  # any end of the model's code is an answer
+    except BaseException as error:  # noqa: BLE001  # any end of the model's code is an answer
         reply = {"ok": False, "kind": "predict", "what": _first_line(error)}
         traceback.print_exc()
     beside = request["reply"] + ".part"
-    with open(beside, "w", encoding="utf-8") as file:  # same
+    with open(beside, "w", encoding="utf-8") as file:  # noqa: PTH123  # same
         json.dump(reply, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, request["reply"])  # same
+    os.replace(beside, request["reply"])  # noqa: PTH105  # same
     return 0 if reply["ok"] else 1
 
 
 def _work(request: dict[str, Any]) -> dict[str, Any]:
+    if request.get("task") == "try":
+        return _try(request["model"])
+    if request.get("task") == "metrics":
+        return _own_metrics(request)
     chosen = request.get("columns") or []
     there = _there(request["data"], chosen)
     model = _Model(request["model"], request["function"])
@@ -71,9 +77,108 @@ def _work(request: dict[str, Any]) -> dict[str, Any]:
         "notes": model.notes,
     }
     explain = request.get("explain")
-    if explain:
+    if explain and explain.get("attributions"):
+        reply["attributions"] = _attributions(model, frame, explain["rows"], explain["seed"])
+    elif explain:
         reply["importances"], reply["explained_by"] = model.explain(frame, explain["rows"], explain["seed"])
     return reply
+
+
+def _try(path: str) -> dict[str, Any]:
+    """Load the model and predict its own input example; what goes wrong is the answer, not a failure."""
+    found: dict[str, Any] = {"ok": True, "loads": False, "predicts": None, "finite": None, "problem": ""}
+    try:
+        import mlflow.pyfunc
+        import numpy as np
+
+        model = mlflow.pyfunc.load_model(path)
+        found["loads"] = True
+        found["predicts"] = False
+        example = model.metadata.load_input_example(path)
+        if example is None:
+            raise ValueError("the input example cannot be read")
+        answer = np.asarray(model.predict(example))
+        if not answer.size:
+            raise ValueError("the model gave no answer to its input example")
+        found["predicts"] = True
+        numbers = np.issubdtype(answer.dtype, np.number)
+        found["finite"] = (
+            bool(np.isfinite(answer).all()) if numbers else all(v is not None and v == v for v in answer.flat)
+        )
+    except BaseException as error:  # noqa: BLE001  # any end of the model's code is an answer
+        traceback.print_exc()
+        found["problem"] = (type(error).__name__ + ": " + _first_line(error))[:500]
+    return found
+
+
+def _own_metrics(request: dict[str, Any]) -> dict[str, Any]:
+    """`module:function` of the user's, called with the predictions as a DataFrame; it returns one number."""
+    import importlib
+
+    import pandas as pd
+
+    sys.path.insert(0, request["folder"])
+    frame = pd.read_csv(request["data"]) if _is_csv(request["data"]) else pd.read_parquet(request["data"])
+    values = {}
+    for name in request["metrics"]:
+        module, _, function = name.partition(":")
+        try:
+            value = getattr(importlib.import_module(module), function)(frame.copy())
+            values[name] = float(value)
+        except Exception as error:
+            traceback.print_exc()
+            raise Failure("metric", name + ": " + type(error).__name__ + ": " + _first_line(error)) from error
+    return {"ok": True, "metrics": values}
+
+
+def _attributions(model: _Model, frame: Any, count: int, seed: int) -> dict[str, Any]:
+    """Rows of absolute attributions, one number a column: SHAP values where shap is installed (Lundberg & Lee 2017,
+    permutation form), else one row a repeat of `explain`. The rows and the background depend on the seed alone.
+    """
+    try:
+        import shap  # type: ignore[import-not-found]  # noqa: F401  # the user's, or not there
+    except ImportError:
+        repeats = [model.explain(frame, count, seed + i)[0] for i in range(REPEATS)]
+        names = list(repeats[0])
+        return {"method": "permutation", "features": names, "values": [[one[n] for n in names] for one in repeats]}
+    return {
+        "method": "shap",
+        "features": [str(name) for name in frame.columns],
+        "values": _shap(model, frame, count, seed),
+    }
+
+
+def _shap(model: _Model, frame: Any, count: int, seed: int) -> list[list[float]]:
+    """Columns are handed to shap as codes of their distinct values, so that texts can be masked like numbers."""
+    import numpy as np
+    import pandas as pd
+    import shap
+
+    order = np.random.RandomState(seed).permutation(len(frame))
+    rows = frame.iloc[np.sort(order[:count])].reset_index(drop=True)
+    background = frame.iloc[np.sort(order[-BACKGROUND:])].reset_index(drop=True)
+    both = pd.concat([rows, background], ignore_index=True)
+    coded = [pd.factorize(both[name], use_na_sentinel=False) for name in both.columns]
+    codes = np.column_stack([code for code, _ in coded]).astype("float64")
+
+    def answers(asked: Any) -> Any:
+        columns = {}
+        for k, name in enumerate(both.columns):
+            values = pd.Series(coded[k][1])
+            columns[name] = values.take(asked[:, k].astype(int)).astype(both[name].dtype).to_numpy()
+        table = pd.DataFrame(columns).astype(both.dtypes.to_dict())
+        prediction, scores = model.ask(table)
+        if scores is not None:
+            return scores[:, -1] if scores.shape[1] == 2 else scores
+        return np.asarray(prediction, dtype="float64")
+
+    masker = shap.maskers.Independent(codes[len(rows) :], max_samples=BACKGROUND)
+    found = shap.PermutationExplainer(answers, masker, seed=seed)(
+        codes[: len(rows)], max_evals=2 * codes.shape[1] + 1, silent=True
+    ).values
+    found = np.abs(np.asarray(found, dtype="float64"))
+    rows_of: list[list[float]] = (found.mean(axis=2) if found.ndim == 3 else found).tolist()
+    return rows_of
 
 
 class _Model:
@@ -276,7 +381,7 @@ def _write(path: str, prediction: Any, scores: Any, labels: list[Any]) -> None:
             columns[f"score_{label}"] = scores[:, k]
     beside = path + ".part"
     pd.DataFrame(columns).to_parquet(beside, index=False)
-    os.replace(beside, path)  # same
+    os.replace(beside, path)  # noqa: PTH105  # same
 
 
 def _plain(value: Any) -> Any:

@@ -9,12 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Command:
-    """`verb` as it is typed; `module` below gates.steps; `action`: it is also a composite action and a task."""
+    """`verb` as it is typed; `module` below gates.steps; `action`: it is also a composite action and a task;
+    `takes`: the input that the first bare argument is."""
 
     verb: str
     module: str
     summary: str
     action: bool = False
+    takes: str = ""
 
     def load(self) -> Any:
         """The module: SUMMARY, Inputs, Outputs, run."""
@@ -41,6 +43,7 @@ COMMANDS = {
         Command("endpoint stop", "endpoint_stop", "Stop a local endpoint; nothing of it stays."),
         Command("policy check", "policy_check", "Parse and lint a policy."),
         Command("policy explain", "policy_explain", "Say in plain words what each check requires."),
+        Command("replay", "replay", "Decide again from a report's stored evidence, byte for byte.", takes="report"),
         Command("model list", "model_list", "The registered versions, with digests and aliases."),
         Command("model card", "model_card", "The model card: what lineage knows and what people say."),
         Command("lineage verify", "lineage_verify", "Verify a version's bytes and records; train it again and grade."),

@@ -66,7 +66,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     """Train, identify, record, judge the stage 'train' when the policy has one."""
     job: Path = context.need(inputs.job, "train.job")
     started = context.now()
-    policy = _policy(context)
+    policy, raw = _policy(context)
     train = context.project.settings.train
     context.platform.group(f"train: {job.name}")
     try:
@@ -89,7 +89,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     out.metrics_path = str(_write_metrics(context, trained))
     out.lineage_path = str(_record(context, job, trained, sums, started))
     report = (
-        judge_training(context, policy, trained, out.model_digest)
+        judge_training(context, policy, trained, out.model_digest, raw)
         if policy and "train" in policy.stages
         else done(context, stage="train", policy=policy, model=out.model_digest)
     )
@@ -102,10 +102,10 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     return end
 
 
-def _policy(context: Context) -> Any:
+def _policy(context: Context) -> tuple[Any, bytes]:
     """The policy when there is one; train needs none, but a broken one must be said before hours of training."""
     path: Path = context.project.get("policy")
-    return judged.load_policy(context, path)[0] if path.is_file() else None
+    return judged.load_policy(context, path) if path.is_file() else (None, b"")
 
 
 def _write_metrics(context: Context, trained: TrainedRun) -> Path:

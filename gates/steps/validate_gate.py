@@ -7,13 +7,15 @@ model, the policy and the data. No evidence never passes.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gates.collect import facts
 from gates.collect import store as stores
 from gates.collect.gather import Gathering, Scorer, Subject, group_columns, needs_kind, union
 from gates.collect.predictions import Shape
@@ -26,7 +28,7 @@ from gates.lineage.digest import file_digest, model_digest
 from gates.lineage.record import Gating
 from gates.lineage.statement import gate_statement
 from gates.runtime.environments import find_user_python
-from gates.steps import judged, records, state
+from gates.steps import approvals, judged, records, state
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, ended
 
@@ -53,7 +55,9 @@ class Inputs(Common):
         "A file with the candidate's predictions, instead of scoring it.", kind="path", config="evaluate.predictions"
     )
     champion_predictions: Path | None = option("Likewise the champion's.", kind="path")
-    metrics: Path | None = option("A metrics file, instead of scoring; it is marked self-reported.", kind="path")
+    metrics: str = option(
+        "A metrics file, or runs:/ID for what an MLflow run logged, instead of scoring; it is marked self-reported."
+    )
     champion: str = option("The champion: an alias or a version. Default: the alias that the policy names.")
 
 
@@ -137,7 +141,7 @@ def _gather(
     """Fill the evidence store with what the checks need."""
     _readable(inputs, context)
     if inputs.metrics:
-        gathering.reported(inputs.metrics)
+        gathering.reported(_metrics(inputs.metrics, context, gathering.work))
     if needs_kind(needs, "metric") and candidate.model:
         size = sum(file.stat().st_size for file in candidate.model.rglob("*") if file.is_file())
         gathering.metrics["artifact_megabytes"] = size / 1e6
@@ -149,9 +153,40 @@ def _gather(
             if candidate.model is None:
                 raise InvalidInput("nothing says which model to judge", hint="give --model, or run `gates train` first")
         gathering.candidate(candidate, needs)
-    if needs_kind(needs, "champion_predictions"):
+    if needs_kind(needs, "champion_predictions", "explanations"):
         _gather_champion(inputs, context, gathering, candidate, champion)
+    other = gathering.work / "champion"
+    lineage = records.lineage_of(context, candidate.digest) if candidate.digest else None
+    about = facts.About(
+        candidate,
+        Subject(other, champion.digest) if champion and other.is_dir() else None,
+        inputs.data if inputs.data and inputs.data.is_file() else None,
+        lineage.composite() if lineage and lineage.path.is_dir() else None,
+        _reference(lineage.path / records.PROFILE) if lineage else None,
+        context.project.folder,
+    )
+    facts.gather(needs, about, gathering)
+    given = approvals.given(context, candidate.digest) if candidate.digest else ()
+    if given:
+        gathering.store.add_bytes(stores.APPROVALS, msgspec.json.encode(given))
     gathering.finish()
+
+
+def _reference(path: Path) -> Any:
+    """The profile that training recorded, which a drift check compares the evaluation data with; None without one."""
+    from gates.drift.profile import Profile
+
+    return Profile.from_bytes(path.read_bytes(), file=str(path)) if path.is_file() else None
+
+
+def _metrics(given: str, context: Context, work: Path) -> Path:
+    """The metrics file; of `runs:/ID`, what that run logged, written as one."""
+    if not given.startswith("runs:/"):
+        return context.cwd / given
+    path = work / "run-metrics.json"
+    found = context.backend.run_metrics(given.removeprefix("runs:/").strip("/"))
+    path.write_text(json.dumps({"metrics": dict(sorted(found.items()))}), encoding="utf-8")
+    return path
 
 
 def _readable(inputs: Inputs, context: Context) -> None:

@@ -95,6 +95,12 @@ class LocalBackend:
             "platform": f"{platform.system()} {platform.machine()}",
         }
 
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        with tracking.tracking(self._uri, state_dir=self._state, env=self._env) as server:
+            from gates.backends.local import mlflow_rest
+
+            return dict(mlflow_rest.get_run(server.uri, run_id, self._env).metrics)
+
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         if version:
             return _value(self._registry.get(name, version))

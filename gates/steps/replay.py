@@ -1,0 +1,96 @@
+"""Decide again from a report's stored evidence, and compare the result byte for byte.
+
+`gates replay REPORT` reads the policy's bytes and every evidence file beside the report, each by its digest, judges as
+of the day of the report, and compares the canonical JSON of `result`. Evidence or a report that was changed is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from gates import policy as policies
+from gates.canonical import digest
+from gates.collect import store as stores
+from gates.document import load_json, read_bytes
+from gates.errors import InvalidInput, Refused
+from gates.inputs import option
+from gates.judge import judge
+from gates.reports import json as json_report
+from gates.steps.step import Common, CommonOutputs, Context, Ended
+from gates.verdict import EvidenceItem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gates.policy import Policy
+    from gates.verdict import GateReport
+
+SUMMARY = "Decide again from a report's stored evidence, byte for byte."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(Common):
+    report: Path | None = option("The report.json to decide again; its evidence folder stands beside it.", kind="path")
+
+
+@dataclass(kw_only=True)
+class Outputs(CommonOutputs):
+    """The common ones; the answer is on stdout."""
+
+
+def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:  # noqa: ARG001  # it reads nothing but the report
+    if inputs.report is None:
+        raise InvalidInput("gates replay: no report is named", hint="write gates replay PATH/report.json")
+    path = inputs.report
+    said = load_json(path, "the report")
+    try:
+        if said["schema"] != json_report.SCHEMA:
+            raise InvalidInput(f"the report is of {said['schema']}, not {json_report.SCHEMA}", file=path)
+        result = said["result"]
+        again = _judge(result, datetime.fromisoformat(said["run"]["started"]), path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"not a report: {type(error).__name__} {error}", file=path) from error
+    out.report_path, out.report_digest = str(path), digest(result)
+    computed = again.to_json()
+    if digest(computed) != out.report_digest:
+        keys = [key for key in {**computed, **result} if digest([computed.get(key)]) != digest([result.get(key)])]
+        raise Refused(
+            f"the evidence decides otherwise: {', '.join(keys)} differ; {again.verdict.value}, {again.decision}",
+            file=path, hint="the report was changed, or another version of gates wrote it",
+        )  # fmt: skip
+    return Ended(text=f"{again.verdict.value} {again.decision}: the same bytes again, {out.report_digest}")
+
+
+def _judge(result: Mapping[str, Any], started: datetime, path: Path) -> GateReport:
+    if not result["checks"]:
+        raise InvalidInput("nothing was judged in this report", file=path, hint="replay the report of a gate")
+    folder, said = path.parent / "evidence", result["policy"]
+    items = tuple(EvidenceItem(**item) for item in result["evidence"])
+    kept = folder / said["digest"].partition(":")[2]
+    policy = policies.load(
+        read_bytes(kept, "the policy's bytes in the evidence"), kept, source=said["source"], today=started.date()
+    )
+    if policy.digest != said["digest"]:
+        raise InvalidInput("evidence 'policy' was changed", file=kept, hint=f"its digest is not {said['digest']}")
+    evidence = stores.load(folder, items)
+    report = judge(
+        policy, result["stage"], evidence, step=result["step"], today=started.date(), model=result["model"],
+        champion=result["champion"], data=result["data"],
+    )  # fmt: skip
+    if "columns" in result:
+        report = replace(report, columns=_columns(policy, result["stage"], evidence), retrain=result.get("retrain"))
+    return report
+
+
+def _columns(policy: Policy, stage: str, evidence: Any) -> tuple[Mapping[str, Any], ...]:
+    """As drift-check shows them: the first check that judges a column; drifted wins."""
+    chosen: dict[str, Any] = {}
+    for bound in policy.stages[stage].checks:
+        check: Any = bound.check
+        for decision in check.decisions(evidence) if bound.type == "drift" else ():
+            if decision.name not in chosen or (decision.drifted and not chosen[decision.name].drifted):
+                chosen[decision.name] = decision
+    return tuple(decision.to_json() for decision in chosen.values())

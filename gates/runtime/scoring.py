@@ -138,15 +138,17 @@ def own_metrics(
     folder: Path,
     python: Path,
     env: Mapping[str, str],
-    timeout: float = 3600.0,
 ) -> dict[str, float]:
     """The user's `module:function` figures, computed by their interpreter with `folder` on its path.
 
     Each function gets the predictions as a pandas DataFrame and returns one number. Unavailable when one raised.
     """
     request = {
-        "task": "metrics", "metrics": list(names), "data": str(predictions.absolute()), "folder": str(folder.absolute()),
-    }  # fmt: skip
+        "task": "metrics",
+        "metrics": list(names),
+        "data": str(predictions.absolute()),
+        "folder": str(folder.absolute()),
+    }
     reply, lines = _ask(request, python, env, 3600.0)
     if not reply["ok"]:
         raise Unavailable(f"a metric of yours could not be computed: {reply['what']}", hint="; ".join(lines[-1:]))

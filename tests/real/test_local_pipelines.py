@@ -238,12 +238,12 @@ def test_a_pipeline_times_out(home: Path, mlflow_server: str) -> None:
         (
             {"a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.inputs.row}}"})},
             {},
-            "pipeline.yml:11: Failed to find top level definition for input binding ${{parent.inputs.row}}",
+            "pipeline.yml:12: Failed to find top level definition for input binding ${{parent.inputs.row}}",
         ),
         (
             {"a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.jobs.b.outputs.y}}"})},
             {},
-            "pipeline.yml:11: Failed to find referenced source",
+            "pipeline.yml:12: Failed to find referenced source",
         ),
         (
             {"b": inline("true"), "a": inline("echo ${{inputs.x}}", inputs={"x": "${{parent.jobs.b.outputs.y}}"})},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gates.errors import Unavailable
-from gates.platforms import detect
+from gates.platforms import SECRETS, detect
 from gates.platforms.azure_devops import AzureDevOps
 from gates.platforms.github import GitHub
 from gates.platforms.shell import Shell
@@ -49,6 +49,32 @@ def test_a_secret_is_masked_as_it_is() -> None:
     AzureDevOps({}, azure).mask(secret)
     assert github.getvalue() == "::add-mask::p%25w::d##[x]\n::add-mask::::second\n"
     assert azure.getvalue() == "##vso[task.setsecret]p%AZP25w::d##[x]\n##vso[task.setsecret]::second\n"
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQ+first\nsecond==\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "command"), [("GITHUB_ACTIONS", "::add-mask::"), ("TF_BUILD", "##vso[task.setsecret]")]
+)
+def test_what_our_steps_know_to_be_secret_is_masked_before_anything_is_said(place: str, command: str) -> None:
+    for variable in SECRETS:
+        stream = io.StringIO()
+        secret = PEM if variable == "GATES_SIGNING_KEY" else " 100% s3cr3t "
+        detect({place: "true", variable: secret}, stream).say("said")
+        escaped = "100%25 s3cr3t" if place == "GITHUB_ACTIONS" else "100%AZP25 s3cr3t"
+        lines = ["MC4CAQ+first", "second=="] if variable == "GATES_SIGNING_KEY" else [escaped]
+        assert stream.getvalue().splitlines() == [*(command + line for line in lines), "said"], variable
+
+
+def test_nothing_is_masked_where_nothing_is_secret() -> None:
+    for env in ({"GATES_SIGNING_KEY": "keys/release.pem"}, dict.fromkeys(SECRETS, "")):
+        stream = io.StringIO()
+        detect({"GITHUB_ACTIONS": "true", **env}, stream)
+        assert stream.getvalue() == ""
+    stream = io.StringIO()
+    detect(dict.fromkeys(SECRETS, PEM), stream).say("said")
+    assert stream.getvalue() == "said\n", "a terminal has no masks, and is not shown the secret either"
 
 
 def test_github_shows_nine_annotations_of_a_level_and_says_how_many_more() -> None:

@@ -106,7 +106,7 @@ class _Seen:
         if promised is None:
             return
         if floating:
-            infinite: Any = pc.is_inf(column)  # type: ignore[type-var]  # the stubs know numeric arrays, and this one is
+            infinite: Any = pc.is_inf(column)
             self._count("infinite", pc.fill_null(infinite, False), column, offset)
         if pa.types.is_integer(column.type) or floating:
             bounds: Any = (("below", promised.min, pc.less), ("above", promised.max, pc.greater))

@@ -18,7 +18,7 @@ def test_sarif_levels_suppressions_and_broken_scans(tmp_path: Path) -> None:
     path = tmp_path / "s.sarif"
     message = {"text": "m"}
     results = [{"message": message}, {"level": "error", "message": message}]
-    results.append({"level": "error", "message": message, "suppressions": [{"kind": "inSource"}]})  # type: ignore[dict-item]  # as written
+    results.append({"level": "error", "message": message, "suppressions": [{"kind": "inSource"}]})
     run = {"tool": {"driver": {"name": "t"}}, "results": results, "invocations": [{"executionSuccessful": False}]}
     path.write_text(json.dumps({"version": "2.1.0", "runs": [run]}))
     found = findings.read(path, "sarif")

@@ -1,4 +1,7 @@
-"""Cancelled by SIGINT or SIGTERM, as the runner and people do: quickly, with nothing left, and to be resumed."""
+"""Cancelled by SIGINT or SIGTERM, as the runner and people do: quickly, with nothing left, and to be resumed.
+
+One MLflow server of the session serves the jobs, but for the run that must also take its own server with it.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,10 @@ time.sleep(300)
 """
 
 
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, tracking: str = "") -> Path:
     folder = repository(tmp_path / "r")
+    if tracking:
+        (folder / "mlops.yml").write_text(f"version: 1\nmodel: small\ntracking_uri: {tracking}\n")
     (folder / "job.yml").write_text(JOB)
     (folder / "src").mkdir()
     (folder / "src/slow.py").write_text(SLOW)
@@ -42,6 +47,18 @@ def start(folder: Path, **env: str) -> subprocess.Popen[str]:
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), **env}
     return subprocess.Popen([sys.executable, "-I", "-m", "gates", "train", "--job", "job.yml"], cwd=folder, env=own,
                             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+
+
+def within(seconds: float) -> float:
+    """That long on a machine at rest; on one that is busy, as much longer as it is busier than it can be."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def gone(pids: list[int]) -> bool:
+    deadline = time.monotonic() + within(5)
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(psutil.pid_exists(pid) for pid in pids)
 
 
 def pids_of(process: subprocess.Popen[str]) -> list[int]:
@@ -55,25 +72,23 @@ def pids_of(process: subprocess.Popen[str]) -> list[int]:
     raise AssertionError("".join(said))
 
 
+@pytest.mark.xdist_group("cancel")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_within_five_seconds_and_leaves_no_child(
-    tmp_path: Path, number: signal.Signals, code: int
+    mlflow_server: str, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    folder = project(tmp_path)
+    folder = project(tmp_path, mlflow_server)
     output, summary = tmp_path / "output", tmp_path / "summary"
     process = start(folder, GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=str(summary))
     pids = pids_of(process)
     begun = time.monotonic()
     process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 5
+    said, _ = process.communicate(timeout=within(30))
+    assert time.monotonic() - begun < within(5)
     assert process.returncode == code, said
     assert "Traceback" not in said
     assert "cancelled by signal" in said
-    deadline = time.monotonic() + 5
-    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    assert gone(pids)
     outputs = json.loads((folder / ".gates/reports/train/outputs.json").read_text())
     assert (outputs["exit-code"], outputs["outcome"]) == (str(code), "cancelled")
     assert "cancelled" in output.read_text(), "the next step can read it"
@@ -87,8 +102,9 @@ def test_a_signal_ends_the_run_within_five_seconds_and_leaves_no_child(
     assert "reached the job again" in said
 
 
+@pytest.mark.xdist_group("cancel")
 def test_the_runners_way_of_cancelling(tmp_path: Path) -> None:
-    """SIGINT to the whole process group at once, as a terminal and a runner send it."""
+    """SIGINT to the whole process group at once, as a terminal and a runner send it; our MLflow server ends too."""
     folder = project(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-I", "-m", "gates", "train", "--job", "job.yml"], cwd=folder, start_new_session=True,
@@ -96,11 +112,12 @@ def test_the_runners_way_of_cancelling(tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
     )  # fmt: skip
     pids = pids_of(process)
+    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    assert set(pids) < set(children), "the MLflow server is among them"
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=within(30))
     assert process.returncode == 130, said
-    time.sleep(0.5)
-    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    assert gone(children)
 
 
 def test_a_file_size_limit_while_the_report_is_written(tmp_path: Path) -> None:

@@ -1,22 +1,30 @@
 """One suite over every endpoint: what the blue-green machine relies on.
 
-`ENDPOINTS` maps a name to a fixture-like factory; a real endpoint is plugged in by adding one that yields a `Room`.
+`ENDPOINTS` maps a name to a factory of rooms, the real local endpoint (with echo servers) among them.
 `settle` lets the service finish what it accepted (simulated time for the fake, real time for a real one).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from fake_endpoint import FakeEndpoint, SimClock
 from rollout_world import BODIES, spec
 
+from gates.backends.local.endpoint import client
 from gates.errors import Conflict, InvalidInput
+from gates.lineage.digest import model_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from gates.rollout.port import Clock, Endpoint
     from gates.serving import DeploymentSpec
@@ -55,17 +63,66 @@ class Room:
         self.settle()
 
 
-def fake() -> Room:
+ECHO = """
+import os
+def init(): pass
+def run(raw): return {"version": os.environ["VERSION"]}
+"""
+
+
+class RealClock:
+    """Real time; a second of waiting is a twentieth, since only what the endpoint does is waited for."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / 20)
+
+
+@contextmanager
+def fake(folder: Path, cache: Path) -> Iterator[Room]:
+    del folder, cache
     clock = SimClock()
-    return Room(FakeEndpoint(clock, propagation_seconds=0.0), clock, spec(1), spec(2), BODIES[0])
+    yield Room(FakeEndpoint(clock, propagation_seconds=0.0), clock, spec(1), spec(2), BODIES[0])
 
 
-ENDPOINTS: dict[str, Callable[[], Room]] = {"fake": fake}
+@contextmanager
+def local(folder: Path, cache: Path) -> Iterator[Room]:
+    code, model = folder / "code", folder / "model"
+    for made in (code, model):
+        made.mkdir()
+    (code / "score.py").write_text(ECHO)
+    (model / "weights").write_text("1")
+    specs = []
+    for number in (1, 2):
+        one = spec(number)
+        body = {
+            "code_configuration": {"code": str(code), "scoring_script": "score.py"},
+            "environment_variables": {"VERSION": one.name},
+        }
+        specs.append(replace(one, model=str(model), model_digest=model_digest(model), body=body))
+    state = folder / "state"
+    endpoint = client.connect(state, "credit", env=dict(os.environ), python=Path(sys.executable), cache=cache)
+    try:
+        yield Room(endpoint, RealClock(), specs[0], specs[1], b"{}")
+    finally:
+        client.stop(state, "credit")
+
+
+ENDPOINTS: dict[str, Callable[[Path, Path], AbstractContextManager[Room]]] = {"fake": fake, "local": local}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Environments of model servers, made once."""
+    return tmp_path_factory.mktemp("environments")
 
 
 @pytest.fixture(params=list(ENDPOINTS))
-def room(request: pytest.FixtureRequest) -> Room:
-    return ENDPOINTS[request.param]()
+def room(request: pytest.FixtureRequest, tmp_path: Path, cache: Path) -> Iterator[Room]:
+    with ENDPOINTS[request.param](tmp_path, cache) as made:
+        yield made
 
 
 def test_what_is_not_there_is_observed_as_absent_and_made_once(room: Room) -> None:

@@ -37,6 +37,8 @@ BASE = {
     "deploy-blue-green": "deploy-blue-green",
     "drift-check": "drift-check",
     "run": "run --steps drift-check",
+    "rollback": "rollback",
+    "reconcile": "reconcile",
 }
 EXITS = {0: "passed", 1: "refused", 2: "invalid", 3: "inconclusive", 4: "error"}
 

@@ -65,8 +65,21 @@ def test_deploy_without_a_registered_model_says_so_in_its_outputs(rig: Rig, tmp_
     assert (found["exit-code"], found["outcome"]) in (("2", "invalid"), ("4", "error")), found["message"]
 
 
+LOG = (
+    "::error::forged", "  ::warning::forged", "::set-output name=verdict::FORGED", "::set-env name=FORGED::yes",
+    "::add-path::/forged", "::stop-commands::forged", "::add-mask::data", "\x1b[31m::error::forged",
+    "\x1b]0;forged\x07x",
+    "##vso[task.setvariable variable=FORGED]yes", "##[error]forged", "a\r::error::forged", "b\u2028::error::forged",
+    "x" * 100_000, "`touch pwned` $(touch pwned) ; touch pwned",
+)  # fmt: skip
+SECRET = "s3cr3t-planted-4712"
+
+
 def test_train_gate_register_stops_where_training_fails(rig: Rig, tmp_path: Path) -> None:
-    """The job's own failure ends the call; its log is in the run, the exit code in the outputs."""
+    """The job's own failure ends the call; its log is in the run, the exit code in the outputs; none of it is obeyed.
+
+    The runner does not know the password of the tracking server to be secret; the step does, and has it masked.
+    """
     given = {"job": "job.yml", "register": True}
     folder = repository(tmp_path / "r", CALL.format(name="train-gate-register", given=json.dumps(given)))
     (folder / "job.yml").write_text(
@@ -75,12 +88,27 @@ def test_train_gate_register_stops_where_training_fails(rig: Rig, tmp_path: Path
         "outputs:\n  model: {type: mlflow_model}\n"
     )
     (folder / "src").mkdir()
-    (folder / "src/fail.py").write_text("print('::error::forged by a model log')\nraise SystemExit('no data')\n")
+    (folder / "src/fail.py").write_text(
+        f"import os\nfor line in {LOG!r}: print(line)\n"
+        "print('the password is', os.environ.get('MLFLOW_TRACKING_PASSWORD', 'unknown'))\nraise SystemExit('no data')\n"
+    )
     git(folder, "add", "--all")
-    ran = rig.run(folder)
+    ran = rig.run(folder, arguments=["--env", f"MLFLOW_TRACKING_PASSWORD={SECRET}"])
     assert ran.code != 0
     found = ran.outputs("train")
     assert (found["exit-code"], found["outcome"]) == ("1", "job-failed"), ran.log()[-3000:]
     assert ran.result("gate") == ran.result("register") == "not run"
     assert "no data" in ran.log("train")
+    assert "FORGED" not in found.values()
+    for name in ("set-env", "add-path", "stop-commands", "warning"):
+        assert ran.commands(name) == [], name
     assert all("forged" not in str(event["arg"]) or "fail.py" in str(event["arg"]) for event in ran.commands("error"))
+    for line in ran.log("train").splitlines():
+        assert not line.lstrip().startswith(("::error", "::set", "::add")), line[:200]
+        assert "##vso[" not in line, line[:200]
+        assert "##[" not in line, line[:200]
+    assert not list(folder.rglob("pwned"))
+    assert "the password is" in ran.log("train")
+    assert SECRET not in "".join(str(event.get("msg", "")) for event in ran.events) + ran.summary()
+    state = [path for path in (folder / ".gates").rglob("*") if path.is_file() and "jobs" not in path.parts]
+    assert [path for path in state if SECRET.encode() in path.read_bytes()] == []

@@ -70,8 +70,8 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     version = _version(inputs, context)
     folder = deploying.verified_model(context, policy, version, inputs.allow_ungated)
     endpoint = context.backend.endpoint(files.endpoint_name, score=deploying.score_function(context))
-    plan = _plan(inputs, context, policy, files, version, folder)
-    report = deploying.judge_deploy(context, policy, version)
+    seen: deploying.Seen = {}
+    plan = _plan(inputs, context, policy, files, version, folder, seen)
     context.platform.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}")
     try:
         ended = machine.deploy(
@@ -88,12 +88,19 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     out.endpoint_url = endpoint.observe().url if ended.outcome != "error" else ""
     names = ("state", "live_deployment", "previous_deployment", "endpoint_url", "rolled_back", "deploy_id")
     shown = {**values_of(out, *names), "reason": ended.reason, "ungated": inputs.allow_ungated, **_timings(ended)}
+    report = deploying.report_of(context, policy, version, seen, allowed=ended.outcome == "passed")
     context.write_report(report, out, shown, policy_file=policy.file)
     return _end(ended, context, version, plan)
 
 
 def _plan(
-    inputs: Inputs, context: Context, policy: Policy, files: EndpointFiles, version: ModelVersion, folder: Path
+    inputs: Inputs,
+    context: Context,
+    policy: Policy,
+    files: EndpointFiles,
+    version: ModelVersion,
+    folder: Path,
+    seen: deploying.Seen,
 ) -> Plan:
     spec_digest = deploying.spec_digest(files, version)
     approvals = policy.stages["deploy"].approvals if "deploy" in policy.stages else None
@@ -118,8 +125,8 @@ def _plan(
         approvals=rule,
         approved=deploying.approvals(context, version, policy),
         author=context.platform.run().get("actor", ""),
-        deploy_gate=deploying.gate(context, policy, "deploy", version),
-        canary_gate=deploying.gate(context, deploying.with_canary(policy, context), "canary", version),
+        deploy_gate=deploying.gate(context, policy, "deploy", version, seen),
+        canary_gate=deploying.gate(context, deploying.with_canary(policy, context), "canary", version, seen),
         record=lambda what: deploying.record(context, policy, version, files, what, inputs.allow_ungated),
     )  # fmt: skip
 

@@ -125,40 +125,75 @@ def sample(context: Context) -> bytes | None:
     return read_bytes(path, "the sample request")
 
 
-def judge_deploy(context: Context, policy: Policy, version: ModelVersion) -> GateReport:
-    """The report of the step; its stage 'deploy' is judged inside the rollout, where its evidence arises."""
-    return done(context, stage="" if "deploy" in policy.stages else "deploy", policy=policy, model=version.digest)
+Seen = dict[str, "GateReport"]
+"""The last report of each stage that the rollout judged."""
 
 
-def gate(context: Context, policy: Policy, stage: str, version: ModelVersion) -> Analyse | None:
+def report_of(context: Context, policy: Policy, version: ModelVersion, seen: Seen, *, allowed: bool) -> GateReport:
+    """The report of the step: what the rollout judged last, stage by stage; the decision is how the rollout ended."""
+    if not seen:
+        return done(context, stage="canary", policy=policy, model=version.digest)
+    checks = tuple(check for report in seen.values() for check in report.checks)
+    verdict = max((report.verdict for report in seen.values()), key=lambda verdict: verdict.rank)
+    last = next(reversed(seen.values()))
+    return replace(
+        last, stage="+".join(seen), checks=checks, verdict=verdict, decision="allow" if allowed else "refuse"
+    )  # fmt: skip
+
+
+def gate(context: Context, policy: Policy, stage: str, version: ModelVersion, seen: Seen) -> Analyse | None:
     """A stage of the policy as the machine asks it; None when the policy has no such stage."""
     if stage not in policy.stages:
         return None
 
     def analyse(evidence: Evidence, *, final: bool) -> GateReport:
-        return judge(
-            policy, stage, replace(evidence, final=final), step=context.step, today=context.now().date(),
+        judging = _without_blue(policy) if evidence.champion_absent else policy
+        report = seen[stage] = judge(
+            judging, stage, replace(evidence, final=final), step=context.step, today=context.now().date(),
             model=judged.describe(version.digest, version=version.version),
         )  # fmt: skip
+        return report
 
     return analyse
 
 
+BUILT_IN = "builtin.errors"
+
+
 def with_canary(policy: Policy, context: Context) -> Policy:
-    """The policy, with the built-in canary where it has none: errors over 3 times blue's, p95 over the limit + 25 %."""
+    """The policy, with the built-in canary where it has none: errors over 3 times blue's, p95 over the limit + 25 %.
+
+    Fewer errors than 0.5 % pass whatever blue's are: two sides without errors would never show a ratio.
+    """
     if "canary" in policy.stages:
         return policy
     context.platform.annotate("notice", "the policy has no stage 'canary': the built-in one applies")
-    checks: list[Any] = [CHECKS["rate_ratio"](id="builtin.errors", signal="http_5xx", max_ratio=3.0)]  # type: ignore[call-arg]  # its own fields
+    checks = [_check("rate_ratio", signal="http_5xx", max_ratio=3.0, negligible=0.005)]
     deploy = policy.stages.get("deploy")
-    for bound in deploy.checks if deploy else ():
-        if bound.type == "latency_quantile":
-            limit: Any = bound.check
-            wider = msgspec.structs.replace(
-                limit, id="builtin.latency", signal="latency_ms", max_ms=limit.max_ms * 1.25
-            )
-            checks.append(wider)
-            break
+    limits: list[Any] = [b.check for b in (deploy.checks if deploy else ()) if b.type == "latency_quantile"]
+    if limits:
+        wider = {"id": "builtin.latency", "signal": "latency_ms", "max_ms": limits[0].max_ms * 1.25}
+        checks.append(msgspec.structs.replace(limits[0], **wider))
+    return _with_stage(policy, checks)
+
+
+def _without_blue(policy: Policy) -> Policy:
+    """For a first deployment: what compares with blue is SKIPPED; the built-in ratio becomes a rate of its own."""
+    champion = msgspec.structs.replace(policy.settings.champion, when_absent="bootstrap")
+    policy = replace(policy, settings=msgspec.structs.replace(policy.settings, champion=champion))
+    canary = policy.stages.get("canary")
+    if canary is None or canary.checks[0].check.id != BUILT_IN:
+        return policy
+    rest = [bound.check for bound in canary.checks[1:]]
+    return _with_stage(policy, [_check("rate", signal="http_5xx", ok=0.01, bad=0.05), *rest])
+
+
+def _check(kind: str, **keys: Any) -> Any:
+    make: Any = CHECKS[kind]
+    return make(id=BUILT_IN, **keys)
+
+
+def _with_stage(policy: Policy, checks: list[Any]) -> Policy:
     bounds = tuple(Bound(check, type(check).__struct_config__.tag, 0, "block", "block") for check in checks)
     return replace(policy, stages={**policy.stages, "canary": Stage("canary", 0, bounds)})
 

@@ -1,0 +1,86 @@
+"""A policy without a stage 'canary': the built-in one decides, also for a first deployment that has no blue."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gates import policy as policies
+from gates.evidence import Counted, Evidence
+from gates.steps import deploying
+from gates.verdict import Verdict
+
+POLICY = b"""\
+version: 1
+name: no-canary
+stages:
+  validate:
+    checks: [{id: a, type: threshold, metric: accuracy, min: 0.5}]
+  deploy:
+    checks: [{id: smoke, type: latency_quantile, signal: smoke_latency_ms, q: 0.95, max_ms: 100}]
+"""
+VERSION: Any = SimpleNamespace(digest="sha256:" + "0" * 64, version="1")
+
+
+def context() -> Any:
+    platform = SimpleNamespace(annotate=lambda *_, **__: None)
+    return SimpleNamespace(platform=platform, step="deploy-blue-green", now=lambda: datetime.now(timezone.utc))
+
+
+def evidence(bad: int, n: int, *, blue: tuple[int, int] | None, ms: float = 10.0) -> Evidence:
+    champion = {} if blue is None else {"http_5xx": Counted(*blue)}
+    return Evidence(
+        counts={"http_5xx": Counted(bad, n)},
+        samples={"latency_ms": np.full(n, ms)},
+        champion_counts=champion,
+        champion_absent=blue is None,
+    )
+
+
+def judge(found: Evidence) -> tuple[Verdict, list[tuple[str, str]], deploying.Seen]:
+    policy = deploying.with_canary(policies.load(POLICY, Path("policy.yml"), today=date(2026, 1, 1)), context())
+    seen: deploying.Seen = {}
+    analyse = deploying.gate(context(), policy, "canary", VERSION, seen)
+    assert analyse is not None
+    analyse(found, final=False)
+    return seen["canary"].verdict, [(c.id, c.type) for c in seen["canary"].checks], seen
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (evidence(0, 0, blue=None), Verdict.INCONCLUSIVE),
+        (evidence(0, 2000, blue=None), Verdict.PASS),
+        (evidence(300, 2000, blue=None), Verdict.FAIL),
+        (evidence(0, 2000, blue=(0, 2000)), Verdict.PASS),
+        (evidence(200, 2000, blue=(2, 2000)), Verdict.FAIL),
+        (evidence(0, 0, blue=(0, 0)), Verdict.INCONCLUSIVE),
+        (evidence(0, 2000, blue=(0, 2000), ms=124.0), Verdict.PASS),
+        (evidence(0, 2000, blue=(0, 2000), ms=126.0), Verdict.FAIL),
+    ],
+)
+def test_what_it_decides(found: Evidence, verdict: Verdict) -> None:
+    assert judge(found)[0] is verdict
+
+
+def test_a_ratio_to_blue_where_there_is_one_and_a_rate_where_there_is_none() -> None:
+    assert judge(evidence(0, 10, blue=(0, 10)))[1] == [
+        ("builtin.errors", "rate_ratio"),
+        ("builtin.latency", "latency_quantile"),
+    ]
+    assert judge(evidence(0, 10, blue=None))[1] == [("builtin.errors", "rate"), ("builtin.latency", "latency_quantile")]
+
+
+@pytest.mark.parametrize(("allowed", "decision"), [(True, "allow"), (False, "refuse")])
+def test_the_steps_report_is_what_the_rollout_judged(allowed: bool, decision: str) -> None:
+    _, _, seen = judge(evidence(300, 2000, blue=None))
+    policy = policies.load(POLICY, Path("policy.yml"), today=date(2026, 1, 1))
+    report = deploying.report_of(context(), policy, VERSION, seen, allowed=allowed)
+    assert (report.stage, report.verdict, report.decision) == ("canary", Verdict.FAIL, decision)
+    assert [check.id for check in report.checks] == ["builtin.errors", "builtin.latency"]
+    assert report.model["digest"] == VERSION.digest

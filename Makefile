@@ -1,6 +1,7 @@
 # Two commands: `make run` does the main job on real data, `make test` passes everything. Each sets itself up.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+export PYTHONUTF8 := 1
 export HOME ?= $(CURDIR)/.run/home
 PY ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 BIN := $(CURDIR)/.venv/bin

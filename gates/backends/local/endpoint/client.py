@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SERVED_BY = "azureml-model-deployment"
 START_SECONDS = 30.0
+_QUESTIONS = ("observe", "requests", "logs")
+"""What may be asked again of the next supervisor, when one dies while it answers."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,9 @@ class LocalEndpoint:
                 return control.call(running.control, do, arguments)
             except control.NobodyThere:
                 pass  # one is being started, or has just died
+            except Unavailable:
+                if do not in _QUESTIONS:
+                    raise  # what was asked for may have been done: the caller looks first
         return control.call(self.start().control, do, arguments)
 
     def start(self) -> layout.Running:

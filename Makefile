@@ -26,7 +26,7 @@ unit: .venv/complete ## tests that start no process and open no socket
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/sync -n $(JOBS) --dist worksteal
 
 real: .venv/complete ## tests with the real parts: act, MLflow, model servers, processes
-	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadgroup
+	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadfile
 
 bench: .venv/complete ## benchmarks beside peers and the limit; results in benchmarks/README.md
 	@for b in benchmarks/*.py; do grep -q __main__ $$b && { echo "── $$b"; $(BIN)/python $$b || exit 1; }; done

@@ -42,7 +42,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Counted:
-    """`bad` of `n` requests or rows, e.g. answers of 5xx. For sequences seen over time, see `Trials`."""
+    """`bad` of `n` requests or rows, e.g. answers of 5xx. Changing traffic: `checks.rate_ratio.Window`."""
 
     bad: int
     n: int

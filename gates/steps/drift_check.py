@@ -111,7 +111,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
         model=judged.describe(champion.digest if champion else ""),
         data={"digest": _digest(where), "rows": compared.rows},
     )  # fmt: skip
-    decisions = _decisions(stage, evidence)
+    decisions = decisions_of(stage, evidence)
     retrain = _retrain(inputs, context, stage, decisions, report, champion, compared.performance)
     report = replace(report, columns=tuple(d.to_json() for d in decisions), retrain=retrain)
     return _finish(inputs, context, out, report, decisions, policy)
@@ -205,7 +205,7 @@ def _note(context: Context, report: GateReport, out: Outputs) -> None:
         records.note(context, Event(kind="retrain-asked", reason=out.retrain_reason, **about))
 
 
-def _decisions(stage: Stage, evidence: Any) -> tuple[ColumnDecision, ...]:
+def decisions_of(stage: Stage, evidence: Any) -> tuple[ColumnDecision, ...]:
     """One decision a column, the first check that judges it; drifted wins."""
     chosen: dict[str, ColumnDecision] = {}
     for bound in stage.checks:

@@ -18,6 +18,7 @@ from gates.errors import InvalidInput, Refused
 from gates.inputs import option
 from gates.judge import judge
 from gates.reports import json as json_report
+from gates.steps.drift_check import decisions_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended
 from gates.verdict import EvidenceItem
 
@@ -86,11 +87,5 @@ def _judge(result: Mapping[str, Any], started: datetime, path: Path) -> GateRepo
 
 
 def _columns(policy: Policy, stage: str, evidence: Any) -> tuple[Mapping[str, Any], ...]:
-    """As drift-check shows them: the first check that judges a column; drifted wins."""
-    chosen: dict[str, Any] = {}
-    for bound in policy.stages[stage].checks:
-        check: Any = bound.check
-        for decision in check.decisions(evidence) if bound.type == "drift" else ():
-            if decision.name not in chosen or (decision.drifted and not chosen[decision.name].drifted):
-                chosen[decision.name] = decision
-    return tuple(decision.to_json() for decision in chosen.values())
+    """As drift-check shows them."""
+    return tuple(decision.to_json() for decision in decisions_of(policy.stages[stage], evidence))

@@ -3,7 +3,7 @@
 The map, from the vocabulary up (a module imports only from rows above its own):
 
     verdict, errors          what a decision is; every way to end badly
-    document                 YAML and JSON files with line numbers
+    document, confidential   YAML and JSON files with line numbers; what nobody may see
     evidence, inputs         what a check may look at; how an input is declared and read
     chain, stats             the hash-chained log; formulas
     drift, lineage, metrics  drift of columns; what happened and from what; the registry of metrics

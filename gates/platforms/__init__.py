@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from gates import confidential
+from gates.confidential import SECRETS
 from gates.platforms import azure_devops, github, shell
 
 if TYPE_CHECKING:
@@ -56,29 +58,13 @@ PLATFORMS: dict[str, Callable[[Mapping[str, str], TextIO], Platform]] = {
 }
 
 
-SECRETS = (
-    "AZURE_CLIENT_SECRET", "GATES_SIGNING_KEY", "GATES_SIGNING_PASSWORD", "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-)  # fmt: skip
-"""The variables that our own steps read and nobody may see. A runner masks what came from its secrets, not the rest."""
-
-
 def detect(env: Mapping[str, str], stream: TextIO) -> Platform:
     """GitHub Actions (act too), Azure DevOps, or a shell; the values of SECRETS are masked before anything is said."""
     name = "github" if env.get("GITHUB_ACTIONS") == "true" else "azure-devops" if env.get("TF_BUILD") else "shell"
     platform = PLATFORMS[name](env, stream)
-    for variable in SECRETS:
-        for line in _secret_lines(variable, env.get(variable, "")):
-            platform.mask(line)
+    for secret in confidential.values(env):
+        platform.mask(secret)
     return platform
-
-
-def _secret_lines(variable: str, value: str) -> list[str]:
-    """What of a value is secret: a key may be given as the name of its file, and the fence around PEM is no secret."""
-    if variable == "GATES_SIGNING_KEY" and not value.lstrip().startswith("-----BEGIN"):
-        return []
-    lines = (line.strip() for line in value.splitlines())
-    return [line for line in lines if line and not line.startswith("-----")]
 
 
 __all__ = ["PLATFORMS", "SECRETS", "Level", "Platform", "detect"]

@@ -150,15 +150,17 @@ def run(
     log: Path | None = None,
     stop: threading.Event | None = None,
     grace: float = GRACE,
+    hide: Sequence[str] = (),
 ) -> Finished:
     """Run `argv` to its end. Output (stderr joined in) goes line by line to `on_line`, as bytes to `log`.
 
     `on_line` is called in the calling thread, with undecodable bytes replaced and only the last state of a progress
-    bar. After `timeout` seconds, or when `stop` is set, the child and all its descendants are ended.
+    bar. None of the texts in `hide` comes through: `***` stands for them in lines, log and tail. After `timeout`
+    seconds, or when `stop` is set, the child and all its descendants are ended.
     """
     begun = time.monotonic()
     child = start(argv, cwd=cwd, env=env, grace=grace, capture=True)
-    reader = _Reader(child, on_line, log)
+    reader = _Reader(child, on_line, log, hide)
     try:
         timed_out = stopped = False
         while reader.read(_POLL):
@@ -210,13 +212,16 @@ def detach(
 class _Reader:
     """Cuts a child's output into lines."""
 
-    def __init__(self, child: Child, on_line: Callable[[str], None] | None, log: Path | None) -> None:
+    def __init__(
+        self, child: Child, on_line: Callable[[str], None] | None, log: Path | None, hide: Sequence[str]
+    ) -> None:
         if child.stdout is None:  # start(capture=True) always gives one
             raise Unavailable("the child has no output to read")
         self._pipe = child.stdout
         self._on_line = on_line
         self._log = None if log is None else os.fdopen(_open_log(log), "ab", buffering=0)
         self._rest = b""
+        self._hide = sorted((text.encode() for text in hide if text), key=len, reverse=True)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pipe, selectors.EVENT_READ)
@@ -226,15 +231,19 @@ class _Reader:
         if not self._selector.select(timeout):
             return True
         chunk = os.read(self._pipe.fileno(), 65536)
-        if self._log is not None:
-            self._log.write(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
+        whole = [line + b"\n" for line in lines]
         if not chunk or len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
+            rest = self._hidden(self._rest)
+            keep = len(self._hide[0]) - 1 if chunk and self._hide else 0  # another may have begun at the very end
+            last, self._rest = rest[: len(rest) - keep], rest[len(rest) - keep :]
+            lines.append(last)
+            whole.append(last)
+        if self._log is not None:
+            self._log.write(self._hidden(b"".join(whole)))
         for number, line in enumerate(lines):
             if line or number < len(lines) - 1 or chunk:
-                self._say(line)
+                self._say(self._hidden(line))
         return bool(chunk)
 
     def drain(self) -> None:
@@ -247,7 +256,13 @@ class _Reader:
         self._selector.close()
         self._pipe.close()
         if self._log is not None:
+            self._log.write(self._hidden(self._rest))
             self._log.close()
+
+    def _hidden(self, text: bytes) -> bytes:
+        for secret in self._hide:
+            text = text.replace(secret, b"***")
+        return text
 
     def _say(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]

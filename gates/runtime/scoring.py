@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gates import confidential
 from gates.errors import GatesError, InvalidInput, Unavailable
 from gates.runtime import environments, process
 
@@ -187,13 +188,18 @@ def _ask(
         reply = Path(folder) / "reply.json"
         asked = Path(folder) / "request.json"
         asked.write_text(json.dumps({**request, "reply": str(reply)}), encoding="utf-8")
+        secret = confidential.values(env)
         ended = process.run(
-            [python, str(WORKER), str(asked)], cwd=Path(folder), env=worker_environment(env), timeout=timeout
-        )
+            [python, str(WORKER), str(asked)], cwd=Path(folder), env=worker_environment(env), timeout=timeout,
+            hide=secret,
+        )  # fmt: skip
         if not reply.is_file():
             last = " | ".join(ended.tail[-3:])
             raise Unavailable(f"the model's process {ended.how} before it answered: {last}", hint="see the model's log")
-        found: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
+        said = reply.read_text(encoding="utf-8")
+        for text in secret:  # a model's error may hold what its process was given
+            said = said.replace(json.dumps(text)[1:-1], confidential.HIDDEN)
+        found: dict[str, Any] = json.loads(said)
         return found, ended.tail
 
 

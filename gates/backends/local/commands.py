@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gates import confidential
 from gates.backends.local import assets as asset_folder
 from gates.backends.local import declared, expressions, job_file, mlflow_rest, snapshot
 from gates.errors import Cancelled, InvalidInput, JobFailed
@@ -215,6 +216,7 @@ def _execute(
         timeout=min(limits) if limits else None,
         log=log,
         stop=setting.stop,
+        hide=confidential.values(setting.env),
     )
     if not ended.ok:
         kind = Stopped if ended.stopped else JobFailed

@@ -6,15 +6,16 @@ export HOME ?= $(CURDIR)/.run/home
 PY ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 BIN := $(CURDIR)/.venv/bin
 JOBS ?= 2
+NODE_MODULES := ado-tasks/node_modules/.package-lock.json
 
-.PHONY: help run test check unit real bench lock sync clean
+.PHONY: help run test check unit real bench vsix lock sync clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: .venv/complete ## the example's story under real GitHub Actions steps (act); KEEP=1 keeps the endpoint
 	@$(BIN)/python .ci/story.py
 
-test: .venv/complete check unit real ## everything
+test: .venv/complete $(NODE_MODULES) check unit real ## everything
 
 check: .venv/complete ## formatting, lint, types, layers, generated files
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -25,11 +26,14 @@ check: .venv/complete ## formatting, lint, types, layers, generated files
 unit: .venv/complete ## tests that start no process and open no socket
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/sync -n $(JOBS) --dist worksteal
 
-real: .venv/complete ## tests with the real parts: act, MLflow, model servers, processes
+real: .venv/complete $(NODE_MODULES) ## tests with the real parts: act, MLflow, model servers, processes
 	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadfile
 
 bench: .venv/complete ## benchmarks beside peers and the limit; results in benchmarks/README.md
 	@for b in benchmarks/*.py; do grep -q __main__ $$b && { echo "── $$b"; $(BIN)/python $$b || exit 1; }; done
+
+vsix: .venv/complete $(NODE_MODULES) ## the Azure DevOps extension, dist/*.vsix
+	@$(BIN)/python .ci/vsix.py
 
 lock: .venv/complete ## write lock/*.txt anew
 	@UV=$(BIN)/uv .ci/lock.sh
@@ -46,4 +50,9 @@ clean: ## remove what was built
 	@mkdir -p "$$HOME" && rm -rf .venv && $(PY) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' lock/dev.txt)"
 	@$(BIN)/python .ci/install.py
+	@touch $@
+
+$(NODE_MODULES): ado-tasks/package-lock.json .venv/complete
+	@echo "setting up ado-tasks/node_modules"
+	@$(BIN)/python .ci/nodes.py
 	@touch $@

@@ -1,7 +1,7 @@
 """Writes every generated file from the declared inputs: `python .ci/sync.py`; `--check` fails when one is stale.
 
 Generated: action.yml and actions/*/action.yml with their action-types.yml, gates/schemas/*.json, the tables between
-markers in README.md, docs/reference/job-keys.md.
+markers in README.md, docs/reference/job-keys.md, and what azure_devops.py adds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / ".ci")]
+
+import azure_devops  # noqa: E402  # beside this script
 
 from gates import policy, project  # noqa: E402  # the library beside this script, installed or not
 from gates.backends.local import keys  # noqa: E402  # same
@@ -58,6 +60,7 @@ def generated() -> dict[Path, str]:
         }
         files[ROOT / "gates/schemas" / f"{name}.schema.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     files[ROOT / "docs/reference/job-keys.md"] = job_keys()
+    files |= azure_devops.files()
     readme = ROOT / "README.md"
     if readme.is_file():
         files[readme] = fill(readme.read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = (3, 10)
 EXTRAS = ("gate", "stats", "local", "azure")
+PLACES = ("RUNNER_TOOL_CACHE", "RUNNER_TEMP", "AGENT_TOOLSDIRECTORY", "AGENT_TEMPDIRECTORY")
 
 
 def main() -> int:
@@ -51,7 +52,10 @@ def main() -> int:
         platform.annotate("error", str(error))
         platform.set_outputs({"python": "", "exit-code": str(error.exit_code), "outcome": error.outcome})
         return error.exit_code
-    platform.set_outputs({"python": str(python)})
+    if "--print" in sys.argv[1:]:  # for the Azure DevOps tasks, each of which sets it up for itself
+        print(python)
+    else:
+        platform.set_outputs({"python": str(python)})
     return 0
 
 
@@ -59,7 +63,7 @@ def in_first_cache(env: dict[str, str], build: Callable[[Path], Path]) -> Path:
     """Build in the runner's tool cache, or in its temporary folder where that one cannot be written."""
     from gates.errors import Unavailable
 
-    places = [name for name in ("RUNNER_TOOL_CACHE", "RUNNER_TEMP") if env.get(name)]
+    places = [name for name in PLACES if env.get(name)]
     why = []
     for name in places:
         try:

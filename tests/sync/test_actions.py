@@ -53,8 +53,8 @@ def test_generated_files_are_fresh() -> None:
 
 
 def test_a_stale_file_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
-    for name in (".ci", "gates", "actions"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".ci", "gates", "actions", "ado-tasks", "templates"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for name in ("action.yml", "action-types.yml", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     stale = tmp_path / "actions/train/action.yml"

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MAX_DISTANCE = 1e308
+"""How far answers are apart that differ in more than their numbers. Finite, so that JSON can hold it."""
+
 DeploymentState = Literal["creating", "updating", "ready", "failed", "deleting"]
 
 
@@ -66,7 +69,8 @@ class RequestEvent:
 
     `status` is what the deployment gave: 502 or 503 where it was dead, 504 where it did not answer in time.
     A request that named its deployment by header is `pinned`, one that was copied is `mirrored`: neither says anything
-    about the split, and neither reached a client by the weights.
+    about the split, and neither reached a client by the weights. `distance`: of a mirrored one whose answer was
+    compared with the live one's, the largest difference between their numbers; MAX_DISTANCE where more differs.
     """
 
     ts: float
@@ -76,6 +80,7 @@ class RequestEvent:
     share: float
     mirrored: bool = False
     pinned: bool = False
+    distance: float | None = None
 
 
 @dataclass(frozen=True)

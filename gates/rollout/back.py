@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gates.errors import Conflict, StateUnknown, Unavailable
 from gates.rollout.journal import RETIRED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK
 from gates.rollout.routing import Routing, routing_of
+from gates.rollout.traffic import confirm, probe, route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def _close(run: Run, reason: str) -> None:
     until = run.now + run.rollout.rollback_timeout
     try:
         if run.observe(until=until).exists:
-            run.route(ROLLING_BACK, run.at.before, until=until, label=ROLLED_BACK)
+            route(run, ROLLING_BACK, run.at.before, until=until, label=ROLLED_BACK)
     except Unavailable as error:
         raise StateUnknown(f"the rollback could not be read back: {error.what}", hint="run gates reconcile") from error
     retire: Mapping[str, Any] = run.at.plan.get("retire_after_rollback") or {}
@@ -78,9 +79,9 @@ def _restore(run: Run, *, until: float, force: bool) -> None:
         sick = [name for name in target.traffic if not _well(run, view, name, until)]
         if sick:
             _stay(run, view, sick, until)
-        run.route(ROLLING_BACK, target, until=until, force=force)
+        route(run, ROLLING_BACK, target, until=until, force=force)
     if target.traffic:
-        run.patiently(lambda: run.confirm(frozenset(target.traffic), until=until), until=until)
+        run.patiently(lambda: confirm(run, frozenset(target.traffic), until=until), until=until)
 
 
 def _well(run: Run, view: EndpointView, name: str, until: float) -> bool:
@@ -88,7 +89,7 @@ def _well(run: Run, view: EndpointView, name: str, until: float) -> bool:
     if seen is None or seen.state not in ("ready", "updating"):
         return False
     for _ in range(3):
-        if run.patiently(lambda: run.probe(name), until=until):
+        if run.patiently(lambda: probe(run, name), until=until):
             return True
         run.wait(min(run.rollout.poll, 2.0))
     return False
@@ -98,7 +99,7 @@ def _stay(run: Run, view: EndpointView, sick: list[str], until: float) -> None:
     """Blue is sick. Raises StateUnknown, after green was given all traffic where green is the healthier one."""
     green, who = run.at.green, ", ".join(sick)
     if view.traffic.get(green) and _well(run, view, green, until) and not run.at.wrong:
-        run.route(ROLLING_BACK, Routing({green: 100}), until=until, label=ROLLBACK_FAILED, force=True)
+        route(run, ROLLING_BACK, Routing({green: 100}), until=until, label=ROLLBACK_FAILED, force=True)
         why = f"not rolled back: {who} is sick and {green} is well, so {green} has all traffic"
     else:
         why = f"not rolled back: {who} is sick and {green} is no better; nothing was touched"

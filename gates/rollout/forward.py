@@ -5,11 +5,12 @@ A phase returns when its state is committed; it raises Failed (roll back), Held,
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from gates.errors import Conflict, InvalidInput, StateUnknown, Unavailable
 from gates.evidence import Counted, Evidence
+from gates.rollout.ends import Failed
 from gates.rollout.journal import (
     BAKING,
     CANARY,
@@ -26,8 +27,8 @@ from gates.rollout.journal import (
 )
 from gates.rollout.plan import canary_steps
 from gates.rollout.routing import Routing, routing_of, split
-from gates.rollout.run import Failed
-from gates.rollout.watch import Watch, ask_golden, bake, hold, keep_watch, valid_approvals
+from gates.rollout.traffic import ask, confirm, probe, route
+from gates.rollout.watch import Watch, ask_golden, bake, compared, hold, keep_watch, valid_approvals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,7 @@ def begin(run: Run, plan: Plan) -> None:
             hint="change the deployment's name in its file",
         )
     before = routing_of(view)
-    sick = [name for name in before.traffic if not run.patiently(lambda name=name: run.probe(name), until=until)]  # type: ignore[misc]  # mypy cannot see a lambda's default
+    sick = [name for name in before.traffic if not run.patiently(lambda name=name: probe(run, name), until=until)]  # type: ignore[misc]  # mypy cannot see a lambda's default
     snapshot = run.patiently(lambda: snapshot_of(run, view, sick), until=until)
     deploy_id = plan.identity(before.to_json())
     document = plan.document()
@@ -107,7 +108,7 @@ def stamp(run: Run, plan: Plan, state: str) -> None:
         run.mutate(lambda: run.endpoint.create_endpoint(plan.endpoint_body, epoch=run.epoch))
         run.wait(run.rollout.poll)
     del view
-    run.route(state, run.at.before, until=until)
+    route(run, state, run.at.before, until=until)
     run.record(state, "done")
 
 
@@ -146,7 +147,7 @@ def create(run: Run, plan: Plan, state: str) -> None:
 def ready(run: Run, plan: Plan, state: str) -> None:
     """Provisioned is not serving: green answers by name."""
     until, name = run.now + run.rollout.ready_timeout, plan.green.name
-    while not run.patiently(lambda: run.probe(name), until=until):
+    while not run.patiently(lambda: probe(run, name), until=until):
         if run.now >= until:
             raise Failed(f"{name} was provisioned but does not answer after {run.rollout.ready_timeout:.0f} s")
         run.wait(run.rollout.poll)
@@ -170,7 +171,7 @@ def smoke(run: Run, plan: Plan, state: str) -> None:
         counts={"smoke_5xx": Counted(0, len(seconds))},
     )
     if plan.load is not None:
-        found = plan.load(plan.green.name)
+        found = _joined(found, plan.load(plan.green.name, beat=lambda: run.wait(0.0)))
     if plan.deploy_gate is not None:
         judged = plan.deploy_gate(found, final=True)
         if not judged.allowed:
@@ -179,14 +180,19 @@ def smoke(run: Run, plan: Plan, state: str) -> None:
     run.record(state, "done", after={"requests": len(seconds)})
 
 
+def _joined(smoked: Evidence, loaded: Evidence) -> Evidence:
+    return replace(
+        loaded, samples={**smoked.samples, **loaded.samples}, counts={**smoked.counts, **loaded.counts}
+    )  # fmt: skip
+
+
 def _smoke_one(run: Run, plan: Plan, number: int) -> float:
     if plan.golden:
         return ask_golden(run, plan, number)
     name = plan.green.name
-    for _ in range(3):
-        answer = run.endpoint.ask(plan.sample or b"", deployment=name)
-        if answer.status == 200 and answer.served_by == name:
-            return answer.seconds
+    answer = ask(run, plan.sample or b"", name)
+    if answer.status == 200 and answer.served_by == name:
+        return answer.seconds
     raise Failed(
         f"{name} does not answer the sample request: status {answer.status} from {answer.served_by or 'nobody'}"
     )
@@ -214,12 +220,12 @@ def _shift(run: Run, plan: Plan, state: str, target: Routing) -> float:
     if run.at.reached == SMOKED:
         approved(run, plan)
     if run.at.state != state or run.at.since is None:
-        if not run.patiently(lambda: run.probe(plan.green.name), until=until):
+        if not run.patiently(lambda: probe(run, plan.green.name), until=until):
             raise Failed(f"{plan.green.name} does not answer, so it gets no traffic in {state}")
         mark = run.at.cursor if run.at.cursor is not None and run.at.reached != MIRRORING else cursor(run)
-        run.route(state, target, until=until, after={"cursor": mark})
+        route(run, state, target, until=until, after={"cursor": mark})
         run.tell(target.say(), state)
-    run.patiently(lambda: run.confirm(frozenset(target.traffic), until=until), until=until)
+    run.patiently(lambda: confirm(run, frozenset(target.traffic), until=until), until=until)
     return run.at.since if run.at.since is not None else run.now
 
 
@@ -230,10 +236,15 @@ def mirror(run: Run, plan: Plan, state: str) -> None:
         run.record(state, "done")
         return
     since = _shift(run, plan, state, target)
-    keep_watch(run, plan, Watch(run, plan, run.at.cursor or 0), state, since=since, mirrored=True)
-    run.route(
-        state, Routing(run.at.before.traffic), until=run.now + run.rollout.write_timeout, label=f"{state}_CLEARED"
-    )
+    watch = Watch(run, plan, run.at.cursor or 0)
+    keep_watch(run, plan, watch, state, since=since, mirrored=True)
+    differing, count = compared(watch.events, plan.green.name, run.rollout.tolerance)
+    if count:
+        run.tell(f"{differing} of {count} mirrored answers differ from the live ones", state)
+    route(
+        run, state, Routing(run.at.before.traffic), until=run.now + run.rollout.write_timeout, label=f"{state}_CLEARED",
+        after={"differing": differing, "compared": count},
+    )  # fmt: skip
     run.record(state, "done")
 
 
@@ -282,6 +293,6 @@ def finalize(run: Run, plan: Plan, state: str) -> None:
     run.ours(view)
     if routing_of(view) != Routing({plan.green.name: 100}):
         raise StateUnknown(f"traffic is {routing_of(view).say()} while {plan.green.name} should have all of it")
-    run.route(state, Routing({plan.green.name: 100}), until=until, label=SUCCEEDED)
+    route(run, state, Routing({plan.green.name: 100}), until=until, label=SUCCEEDED)
     old = {name: run.now + plan.rollout.keep_old for name in run.at.before.traffic if name != plan.green.name}
     run.record(SUCCEEDED, "done", after={"retire": old, "live": plan.green.name})

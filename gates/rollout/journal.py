@@ -39,6 +39,7 @@ class Progress:
 
     routing: what traffic should be now; pending: (before, after) of a write that was meant and not yet seen.
     since: when the present state's effect was seen; wrong: green answered other than gated; spans: seconds by state.
+    compared: (answers that differed, answers compared) while mirroring.
     """
 
     deploy_id: str
@@ -59,6 +60,7 @@ class Progress:
     created: bool = False
     reason: str = ""
     wrong: bool = False
+    compared: tuple[int, int] | None = None
     spans: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -163,6 +165,8 @@ def _next(progress: Progress, record: Mapping[str, Any]) -> Progress:
     progress = replace(progress, state=state, since=None if changed else progress.since)
     routing = parse_routing(after["routing"]) if "routing" in after else None
     if kind == "intent":
+        if "compared" in after:
+            progress = replace(progress, compared=(int(after["differing"]), int(after["compared"])))
         if routing is not None:
             progress = replace(progress, pending=(parse_routing(record["before"]["routing"]), routing))
         return replace(

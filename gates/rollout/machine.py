@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from gates.canonical import digest
 from gates.chain import ChainBroken
-from gates.errors import Conflict, GatesError, InvalidInput, StateUnknown, Unavailable
+from gates.errors import Cancelled, Conflict, GatesError, InvalidInput, StateUnknown, Unavailable
 from gates.rollout import lost
 from gates.rollout.back import LEFT, retire, roll_back
+from gates.rollout.ends import Ended, Failed, Held, Stopped
 from gates.rollout.forward import begin, phases
 from gates.rollout.journal import (
     FINALIZING,
@@ -27,15 +28,15 @@ from gates.rollout.journal import (
 )
 from gates.rollout.plan import Rollout
 from gates.rollout.routing import routing_of
-from gates.rollout.run import Ended, Failed, Held, Run, Stopped
+from gates.rollout.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gates.rollout.ends import Outcome
     from gates.rollout.journal import Folded, Progress, Store
     from gates.rollout.plan import Plan
     from gates.rollout.port import Champion, Clock, Endpoint
-    from gates.rollout.run import Outcome
 
 
 def deploy(
@@ -85,10 +86,13 @@ def rollback(
 
 def _ended(run: Run, work: Callable[[], tuple[Outcome, str]]) -> Ended:
     """Every end becomes a value; the lease is given back at all of them but a death."""
-    began, hint = run.now, ""
+    began, hint, signal = run.now, "", 0
     try:
         outcome, reason = work()
     except Stopped:
+        outcome, reason = _stopped(run)
+    except Cancelled as error:
+        signal = error.signal_number
         outcome, reason = _stopped(run)
     except Held as held:
         outcome, reason = "waiting", str(held)
@@ -112,11 +116,13 @@ def _ended(run: Run, work: Callable[[], tuple[Outcome, str]]) -> Ended:
         reason=reason,
         hint=hint,
         deploy_id="" if at is None else at.deploy_id,
+        candidate="" if at is None else at.green,
         live=live,
         previous=previous,
         rolled_back=outcome == "rolled-back",
         timings={**spans, **run.timings, "total": run.now - began},
         events=tuple(run.events),
+        signal=signal,
     )
 
 

@@ -35,6 +35,13 @@ class Judgement(Protocol):
     def failed_checks(self) -> tuple[str, ...]: ...
 
 
+class Loading(Protocol):
+    """Sends load to a deployment by name and returns what was measured. `beat` must be called every few seconds: it
+    keeps the lease, and raises what ends the test early."""
+
+    def __call__(self, deployment: str, *, beat: Callable[[], None]) -> Evidence: ...
+
+
 class Analyse(Protocol):
     """Judges one stage's evidence. `final`: no more will come, so what is undecided stays undecided."""
 
@@ -54,7 +61,10 @@ class Rollout:
     """How traffic moves. Durations in seconds. The first five are the user's, the rest bound every state's stay.
 
     step_timeout: a canary step or the mirroring that is still undecided then is held (inconclusive) or rolled back
-    (evidence could not be had). hold_timeout: a hold that nobody ends is rolled back.
+    (evidence could not be had). hold_timeout: a hold that nobody ends is rolled back. attend: a runner that would have
+    to watch one step for longer leaves it held and is started again later. answer_timeout: in which green must answer
+    a golden row or a probe, all tries together. synthetic: requests a second that the rollout itself sends while it
+    watches, as a client does. tolerance: mirrored answers are alike when no number is further apart.
     """
 
     steps: tuple[int, ...] = (5, 25, 50, 100)
@@ -72,6 +82,10 @@ class Rollout:
     step_timeout: float = 7200.0
     hold_timeout: float = 259200.0
     rollback_timeout: float = 300.0
+    attend: float = 1e9
+    answer_timeout: float = 10.0
+    synthetic: float = 0.0
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         steps = tuple(self.steps)
@@ -79,6 +93,10 @@ class Rollout:
             raise InvalidInput(f"rollout.steps: {list(steps)} do not rise to 100", hint="write e.g. [5, 25, 100]")
         if not 0 <= self.mirror <= 50:
             raise InvalidInput(f"rollout.mirror: {self.mirror} is not from 0 to 50", hint="write 0 for none")
+        if not 0 <= self.synthetic <= 1000:
+            raise InvalidInput(f"rollout.synthetic: {self.synthetic} requests a second", hint="write 0 to 1000")
+        if not 0 <= self.tolerance < float("inf"):
+            raise InvalidInput(f"rollout.tolerance: {self.tolerance} is no tolerance", hint="write e.g. 0.01")
         for name in ("interval", "bake", "keep_old", "lock_timeout"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InvalidInput(f"rollout.{name}: not a duration", hint="write e.g. 60s")
@@ -118,7 +136,7 @@ class Plan:
 
     prefix: the user's deployment name. green.name must be `green_name(prefix, green.spec_digest)`. sample: a body that
     any version answers with 200; default the first golden row's. deploy_gate, canary_gate: None where the policy does
-    not judge. load: answers of a load test against green by name, measured in SMOKED instead of plain requests.
+    not judge. load: a load test of green by name, in SMOKED after the plain requests; its evidence joins theirs.
     enrich: adds late evidence (labels) to what was seen. record: writes the lineage, idempotent.
     """
 
@@ -138,7 +156,7 @@ class Plan:
     author: str = ""
     deploy_gate: Analyse | None = None
     canary_gate: Analyse | None = None
-    load: Callable[[str], Evidence] | None = None
+    load: Loading | None = None
     enrich: Callable[[Evidence], Evidence] | None = None
     record: Callable[[Mapping[str, Any]], None] | None = None
 

@@ -7,11 +7,12 @@ it and hears a stop; nothing here releases anything on the way out of an excepti
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gates.errors import Conflict, Unavailable
+from gates.rollout.ends import Stopped
 from gates.rollout.journal import Folded, Kind, Progress, advance, fold
-from gates.rollout.routing import Pointer, Routing, pointer_of, routing_of
+from gates.rollout.routing import Pointer, pointer_of, routing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,43 +23,6 @@ if TYPE_CHECKING:
     from gates.serving import EndpointView, Lease
 
 T = TypeVar("T")
-Outcome = Literal["passed", "rolled-back", "unknown", "conflict", "waiting", "error", "invalid", "cancelled"]
-
-
-class Failed(Exception):  # a course of the machine that never leaves it, not an error of a caller
-    """The deployment is not good enough: roll back. `wrong`: it answers, but not what was gated."""
-
-    def __init__(self, why: str, *, wrong: bool = False) -> None:
-        super().__init__(why)
-        self.wrong = wrong
-
-
-class Held(Exception):  # same
-    """The deployment waits for a person."""
-
-
-class Stopped(Exception):  # same
-    """The runner was asked to stop."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a call ended. outcome is one of `errors.OUTCOMES`; state the journal's; live has most traffic, '' is nobody.
-
-    timings: seconds by state, and `total`, `rollback` (decision to restored traffic), `first_bad_to_restored`.
-    events: (wall seconds, state, text) as they were said.
-    """
-
-    outcome: Outcome
-    state: str
-    reason: str
-    deploy_id: str = ""
-    live: str = ""
-    previous: str = ""
-    rolled_back: bool = False
-    hint: str = ""
-    timings: Mapping[str, float] = field(default_factory=dict)
-    events: tuple[tuple[float, str, str], ...] = ()
 
 
 @dataclass
@@ -293,68 +257,3 @@ class Run:
         until = self.now + self.rollout.rollback_timeout
         written = self.patiently(lambda: self.journal.append(entry), until=until)
         self.progress = advance(self.progress, written)
-
-    # requests
-
-    def probe(self, name: str, body: bytes | None = None) -> bool:
-        """Whether a deployment answers when asked by name: one 200 of three. Raises Unavailable: nobody could tell."""
-        request = body or self.sample
-        if request is None:
-            view = self.endpoint.observe().deployments.get(name)
-            return view is not None and view.state == "ready" and view.healthy is not False
-        for _ in range(3):
-            answer = self.endpoint.ask(request, deployment=name)
-            if answer.status == 200 and answer.served_by == name:
-                return True
-        return False
-
-    def route(
-        self, state: str, target: Routing, *, until: float, after: Mapping[str, Any] | None = None, label: str = "",
-        force: bool = False,
-    ) -> None:  # fmt: skip
-        """Make traffic, mirror and pointer so: intent, write, poll, read back equal. `label`: the pointer's state.
-
-        Raises Conflict when somebody else edits (unless `force`), Unavailable when it is not so until a wall time.
-        """
-        name = label or state
-        view = self.observe(until=until)
-        before = routing_of(view)
-        if self._is_so(view, name, target):
-            self.record(state, "observed", after={"routing": target.to_json()})
-            return
-        meant = {"routing": target.to_json(), **(after or {})}
-        self.record(state, "intent", before={"routing": before.to_json()}, after=meant)
-        tags = self.pointer(name).tags()
-        while True:
-            self.mutate(
-                lambda: self.endpoint.write(traffic=target.traffic, mirror=target.mirror, tags=tags, epoch=self.epoch)
-            )
-            view = self.observe(until=until)
-            if self._is_so(view, name, target):
-                break
-            self.fenced(view)
-            if routing_of(view) not in (before, target) and not force:
-                self.ours(view)
-            if self.now >= until:
-                raise Unavailable(f"traffic could not be set to {target.say()}: {self.trouble or 'no effect'}")
-            self.wait(min(self.rollout.poll, 5.0))
-        self.record(state, "observed", after={"routing": target.to_json()})
-
-    def _is_so(self, view: EndpointView, state: str, target: Routing) -> bool:
-        pointer = self.fenced(view)
-        mine = pointer is not None and (pointer.id, pointer.state) == (self.at.deploy_id, state)
-        return mine and routing_of(view) == target
-
-    def confirm(self, names: frozenset[str], *, until: float) -> None:
-        """Three answers in a row, asked as a client does, served by one of `names`. Raises Unavailable."""
-        if self.sample is None:
-            return
-        good, seen = 0, ""
-        while good < 3:
-            answer = self.endpoint.ask(self.sample)
-            seen = answer.served_by
-            good = good + 1 if seen in names else 0
-            if good == 0:
-                if self.now >= until:
-                    raise Unavailable(f"responses still come from {seen or 'nobody'}, not {', '.join(sorted(names))}")
-                self.wait(min(self.rollout.poll, 5.0))

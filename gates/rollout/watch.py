@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from gates.checks.rate_ratio import Window
 from gates.errors import Unavailable
 from gates.evidence import Counted, Evidence
+from gates.rollout.ends import Failed, Held
 from gates.rollout.golden import differs
-from gates.rollout.run import Failed, Held
+from gates.rollout.traffic import ask, probe
 from gates.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Watch:
     cursor: int
     events: list[RequestEvent] = field(default_factory=list)
     row: int = 0
+    sent: int = 0
     last: Judgement | None = None
 
     def pull(self) -> None:
@@ -52,7 +54,7 @@ class Watch:
         gate = self.plan.canary_gate
         if gate is None:
             raise AssertionError("a plan has a canary gate")
-        found = gather(self.events, self.run.at.green, mirrored=mirrored, bootstrap=not self.run.at.before.traffic)
+        found = self._gathered(self.events, mirrored=mirrored)
         if self.plan.enrich is not None:
             found = self.plan.enrich(found)
         self.last = gate(replace(found, final=False), final=False)
@@ -64,9 +66,34 @@ class Watch:
         if gate is None:
             raise AssertionError("a plan has a canary gate")
         recent = [event for event in self.events if event.ts >= since]
-        found = gather(recent, self.run.at.green, bootstrap=not self.run.at.before.traffic)
+        found = self._gathered(recent)
+        if self.plan.enrich is not None:
+            found = self.plan.enrich(found)
         self.last = gate(replace(found, final=False), final=False)
         return self.last.verdict
+
+    def _gathered(self, events: list[RequestEvent], *, mirrored: bool = False) -> Evidence:
+        at = self.run.at
+        found = gather(events, at.green, mirrored=mirrored, bootstrap=not at.before.traffic)
+        differing = compared(self.events, at.green, self.run.rollout.tolerance) if mirrored else at.compared
+        if differing is None:
+            return found
+        return replace(found, counts={**found.counts, "mirror_differs": Counted(*differing)})
+
+    def pass_time(self, seconds: float) -> None:
+        """Wait, and send our own requests meanwhile where the plan says so. Raises Stopped, Conflict."""
+        rate, run, until = self.run.rollout.synthetic, self.run, self.run.now + seconds
+        due = run.now
+        while rate and due < until:
+            body = self.plan.golden[self.sent % len(self.plan.golden)].body if self.plan.golden else self.plan.sample
+            self.sent += 1
+            try:
+                run.endpoint.ask(body or b"", timeout=run.rollout.answer_timeout)
+            except Unavailable as error:
+                run.trouble = error.what
+            due = max(due + 1 / rate, run.now)
+            run.wait(max(min(due, until) - run.now, 0.0))
+        run.wait(max(until - run.now, 0.0))
 
     def why(self) -> str:
         return ", ".join(self.last.failed_checks) if self.last else self.run.trouble
@@ -78,12 +105,12 @@ class Watch:
         seen = view.deployments.get(green)
         if seen is None or seen.state in ("failed", "deleting"):
             raise Failed(f"{green} is {'gone' if seen is None else seen.state}{_tail(run, green)}")
-        if seen.healthy is False and not run.probe(green):
+        if seen.healthy is False and not probe(run, green):
             raise Failed(f"{green} is unhealthy: {seen.reason or 'it does not answer'}{_tail(run, green)}")
         if self.plan.golden:
             ask_golden(run, self.plan, self.row)
             self.row += 1
-        elif not run.probe(green):
+        elif not probe(run, green):
             raise Failed(f"{green} does not answer{_tail(run, green)}")
 
 
@@ -93,19 +120,16 @@ def is_error(status: int) -> bool:
 
 def ask_golden(run: Run, plan: Plan, row: int) -> float:
     """Ask green one golden row by name; the seconds it took. Raises Failed when the answer is not the gated one."""
-    green, golden = run.at.green, plan.golden[row % len(plan.golden)]
-    for _ in range(3):
-        answer = run.endpoint.ask(golden.body, deployment=green)
-        if answer.status == 200:
-            break
-    else:
-        run.first_bad = run.now if run.first_bad is None else run.first_bad
+    green, golden, asked = run.at.green, plan.golden[row % len(plan.golden)], run.now
+    answer = ask(run, golden.body, green)
+    if answer.status != 200:
+        run.first_bad = asked if run.first_bad is None else run.first_bad
         raise Failed(f"{green} does not answer a golden row: status {answer.status}{_tail(run, green)}")
     why = differs(answer.body, golden.expected, atol=plan.atol)
     if answer.served_by != green:
         why = f"asked of {green}, answered by {answer.served_by or 'nobody'}"
     if why:
-        run.first_bad = run.now if run.first_bad is None else run.first_bad
+        run.first_bad = asked if run.first_bad is None else run.first_bad
         which = row % len(plan.golden)
         raise Failed(f"{green} answers golden row {which} differently from what was gated: {why}", wrong=True)
     return answer.seconds
@@ -126,6 +150,12 @@ def gather(events: list[RequestEvent], green: str, *, bootstrap: bool, mirrored:
         parts["facts"] = {"windows": {"http_5xx": windows(events, green, mirrored=mirrored)}}
         parts["champion_samples"] = {"latency_ms": np.array([e.ms for e in others], dtype=np.float64)}
     return Evidence(champion_absent=bootstrap, **parts)
+
+
+def compared(events: list[RequestEvent], green: str, tolerance: float) -> tuple[int, int]:
+    """(answers of green that differed from the live one by more than a tolerance, answers compared)."""
+    apart = [e.distance for e in events if e.deployment == green and e.mirrored and e.distance is not None]
+    return sum(distance > tolerance for distance in apart), len(apart)
 
 
 def windows(events: list[RequestEvent], green: str, *, mirrored: bool) -> tuple[Window, ...]:
@@ -152,7 +182,7 @@ def keep_watch(run: Run, plan: Plan, watch: Watch, state: str, *, since: float, 
 
     At step_timeout: undecided is held for a person; evidence that could not be had is a failure.
     """
-    rollout = run.rollout
+    rollout, began = run.rollout, run.now
     while True:
         verdict, allowed = watch.look(mirrored=mirrored)
         waited = run.now - since
@@ -162,11 +192,15 @@ def keep_watch(run: Run, plan: Plan, watch: Watch, state: str, *, since: float, 
             return
         if verdict is Verdict.INCONCLUSIVE and released(run, plan, state):
             return
-        if waited >= rollout.step_timeout:
+        if rollout.interval - waited > rollout.attend and run.now - began >= rollout.attend:
+            until = since + rollout.interval
+            hold(run, state, f"{state} is watched for another {until - run.now:.0f} s", until=until)
+        if waited >= max(rollout.step_timeout, rollout.interval):
             if verdict is Verdict.ERROR:
                 raise Failed(f"{state}: the evidence could not be had for {waited:.0f} s: {watch.why()}")
             hold(run, state, f"{state} is undecided after {waited:.0f} s ({watch.why()})")
-        run.wait(min(rollout.poll, max(rollout.interval - waited, 0.1 if waited < rollout.interval else rollout.poll)))
+        left = rollout.interval - waited
+        watch.pass_time(min(rollout.poll, max(left, 0.1) if left > 0 else rollout.poll))
 
 
 def bake(run: Run, watch: Watch, *, since: float, until: float) -> None:
@@ -181,14 +215,15 @@ def bake(run: Run, watch: Watch, *, since: float, until: float) -> None:
             return
         if run.now >= until + run.rollout.step_timeout:
             raise Failed(f"BAKING: the evidence could not be had until the deadline: {watch.why()}")
-        run.wait(min(run.rollout.poll, max(until - run.now, 1.0)))
+        watch.pass_time(min(run.rollout.poll, max(until - run.now, 1.0)))
 
 
-def hold(run: Run, state: str, why: str) -> None:
-    """Wait for a person, at most hold_timeout from the first time. Raises Held, or Failed when the time is over."""
+def hold(run: Run, state: str, why: str, *, until: float | None = None) -> None:
+    """Wait for a person, at most hold_timeout from the first time, or from `until`. Raises Held, or Failed when the
+    time is over."""
     held = run.at.held
     if held is None or held["state"] != state:
-        until = run.now + run.rollout.hold_timeout
+        until = (run.now if until is None else until) + run.rollout.hold_timeout
         run.record("HELD", "observed", after={"state": state, "until": until, "reason": why})
         raise Held(why)
     if run.now >= held["until"]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gates.evidence import Evidence
-    from gates.rollout.run import Ended
+    from gates.rollout.ends import Ended
 
 BODIES = (b'{"input_data": [[1]]}', b'{"input_data": [[2]]}')
 QUICK = Rollout(steps=(10, 50, 100), interval=10.0, bake=20.0, keep_old=60.0, poll=5.0, lease=60.0)

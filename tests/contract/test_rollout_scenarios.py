@@ -13,7 +13,7 @@ from gates.rollout.plan import Approval, ApprovalRule
 from gates.verdict import Verdict
 
 if TYPE_CHECKING:
-    from gates.rollout.run import Ended
+    from gates.rollout.ends import Ended
 
 GREEN = spec(2).name
 

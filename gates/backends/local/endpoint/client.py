@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 import gates
-from gates.backends.local.endpoint import control, layout, servers, state
+from gates.backends.local.endpoint import control, layout, owners, servers, state
 from gates.errors import Unavailable
 from gates.runtime.process import detach
 from gates.serving import Answer, DeploymentSpec, DeploymentView, EndpointView, Lease, RequestEvent
@@ -46,6 +46,8 @@ class LocalEndpoint:
     python: Path
     cache: Path
     score: str = "auto"
+    _held: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """By owner, the lock that says that this process lives."""
 
     @property
     def name(self) -> str:
@@ -117,10 +119,16 @@ class LocalEndpoint:
         return str(self._call("logs", name=name))
 
     def acquire(self, owner: str, *, seconds: float, now: float) -> Lease:
+        """As the port says; a lease whose owner is known to be dead counts as expired."""
+        if owner not in self._held:
+            self._held[owner] = owners.hold(self.place, owner)
         return Lease(**self._call("acquire", owner=owner, seconds=seconds, now=now))
 
     def release(self, lease: Lease) -> None:
         self._call("release", owner=lease.owner, epoch=lease.epoch)
+        descriptor = self._held.pop(lease.owner, None)
+        if descriptor is not None:
+            owners.let_go(self.place, lease.owner, descriptor)
 
     def _call(self, do: str, **arguments: Any) -> Any:
         running = layout.read_running(self.place)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gates.backends.local.endpoint import control, layout, servers, state
+from gates.backends.local.endpoint import control, layout, owners, servers, state
 from gates.backends.local.endpoint.router import Router
 from gates.backends.local.endpoint.telemetry import Telemetry
 from gates.errors import Conflict, InvalidInput
@@ -107,6 +107,11 @@ class Supervisor:
             await self._commit(state.delete(now, given["name"], epoch=given["epoch"]))
             self._leave(given["name"])
         elif do == "acquire":
+            held = now.lease
+            dead = held is not None and held.owner != given["owner"] and owners.bury(self.place, held.owner)
+            if held is not None and dead:
+                self.say(f"{held.owner} died; its lease goes to {given['owner']}")
+                now = state.release(now, held.owner, held.epoch)
             await self._commit(state.acquire(now, **given))
             return msgspec.to_builtins(self.state.lease)
         elif do == "release":

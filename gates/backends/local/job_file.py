@@ -88,7 +88,7 @@ def load_job(path: Path) -> Job:
     kind = str(file.value.get("type") or "command")
     if kind not in keys.JOBS:
         raise file.error(f"type: {kind} is not a job that runs locally", ("type",), "write command, pipeline or sweep")
-    entity = _ask_sdk(file)
+    entity = ask_sdk(file)
     raw = file.value
     tags = {str(k): str(v) for k, v in {**(raw.get("properties") or {}), **(raw.get("tags") or {})}.items()}
     tags |= {tag: str(raw[key]) for key, tag in _RECORDED.items() if raw.get(key) is not None}
@@ -185,7 +185,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _ask_sdk(file: Document) -> Any:
+def ask_sdk(file: Document) -> Any:
     with _quiet():
         try:
             from azure.ai.ml import load_job as sdk_load_job

@@ -1,0 +1,80 @@
+"""The process: `python -m azureml_emulator FOLDER`. Says its address in FOLDER/address when it is ready."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azureml_emulator import arm, certificates, storage, tokens
+from azureml_emulator.assets import Assets
+from azureml_emulator.dataplane import DataPlane
+from azureml_emulator.endpoints import DOMAIN, Endpoints
+from azureml_emulator.faults import Plan
+from azureml_emulator.insights import Insights
+from azureml_emulator.jobs import Jobs
+from azureml_emulator.operations import Operations
+from azureml_emulator.server import Emulator, Log
+from azureml_emulator.serving import Serving
+from azureml_emulator.start import HOSTS
+from azureml_emulator.storage import Storage
+from azureml_emulator.store import Store
+from azureml_emulator.tracking import Tracking
+
+if TYPE_CHECKING:
+    from azureml_emulator.server import Handler
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).absolute()
+    if not (folder / "server.pem").exists():
+        certificates.make(folder, HOSTS)
+    data = Storage(folder / "storage")
+    store = Store(folder / "resources")
+    given = tokens.Tokens(Log(folder / "tokens.jsonl"))
+    assets = Assets(store, data)
+    tracking = Tracking(folder / "mlflow", store, dict(os.environ))
+    cache = Path(os.environ.get("EMULATOR_ENVIRONMENTS") or folder / "environments")
+    serving = Serving(folder / "serving", store, assets, env=dict(os.environ), cache=cache)
+    jobs = Jobs(folder / "jobs", store, assets, data, tracking, dict(os.environ))
+    manager = arm.Arm(store, data, Log(folder / "invalid.jsonl"))
+    plane = DataPlane(store, data, assets, tracking)
+    known: dict[str, Handler] = {
+        "management.azure.com": manager.handle, tokens.LOGIN: given.entra, tokens.GITHUB: given.github,
+        tokens.DEVOPS: given.devops, tokens.IMDS: given.metadata, storage.HOST: data.handle, arm.DATAPLANE: plane.handle,
+    }  # fmt: skip
+
+    def find(host: str) -> Handler | None:
+        return serving.handle if host.endswith(f".{DOMAIN}") else known.get(host)
+
+    emulator = Emulator(
+        find, folder / "server.pem", Plan(folder / "faults.json"), Log(folder / "requests.jsonl"),
+        Log(folder / "egress.jsonl"),
+    )  # fmt: skip
+    operations = Operations(store, arm.SUBSCRIPTION, arm.REGION)
+    endpoints = Endpoints(store, serving, operations, emulator.failing)
+    manager.operations = operations.status
+    manager.special = {
+        "onlineEndpoints": endpoints.endpoint, "onlineEndpoints/deployments": endpoints.deployment,
+        "jobs": jobs.handle, "insights": Insights(serving).handle,
+    }  # fmt: skip
+    data.ready()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    threading.Thread(target=emulator.serve_forever, daemon=True).start()
+    beside = folder / "address.new"
+    beside.write_text(f"http://127.0.0.1:{emulator.server_address[1]}")
+    beside.replace(folder / "address")
+    stopping.wait()
+    emulator.shutdown()
+    for part in (jobs, serving, tracking, data):
+        part.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

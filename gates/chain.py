@@ -49,22 +49,37 @@ class Chain:
         Returns after fsync. Raises InvalidInput for an entry that JSON cannot hold or that uses our keys, ChainBroken
         when the last line is not ours, Unavailable when the disk refuses; then the file is as before.
         """
-        if taken := sorted(set(entry) & set(OURS)):
-            raise InvalidInput(f"an entry of a chain may not hold {', '.join(taken)}", hint="rename these keys")
-        canonical(entry)  # before the file is touched
+        allowed(entry)  # before the file is touched
         try:
             with _locked(self.path) as fd:
                 end, last = self._tail(fd)
                 if end != os.fstat(fd).st_size:
                     os.ftruncate(fd, end)
-                record = dict(entry)
-                record["seq"] = 0 if last is None else last["seq"] + 1
-                record["prev_hash"] = GENESIS if last is None else last["hash"]
-                record["hash"] = _hash(record)
+                record = linked(entry, last)
                 _write(fd, canonical(record) + b"\n", end)
         except OSError as error:
             raise Unavailable(f"could not append: {error.strerror or error}", file=self.path) from error
         return record
+
+    def follow(self, other: Chain) -> bool:
+        """Append what `other` goes on with, when it begins with all that is here; false when it does not.
+
+        Nothing here: all of it. Raises ChainBroken for either, Unavailable when the disk refuses.
+        """
+        lines = [canonical(entry) + b"\n" for entry in other.read()]
+        self.read()
+        try:
+            with _locked(self.path) as fd:
+                end = self._tail(fd)[0]
+                have, said = _read_at(fd, 0, end), b"".join(lines)
+                if not said.startswith(have):
+                    return False
+                if len(said) > end:
+                    os.ftruncate(fd, end)
+                    _write(fd, said[end:], end)
+        except OSError as error:
+            raise Unavailable(f"could not append: {error.strerror or error}", file=self.path) from error
+        return True
 
     def read(self) -> list[dict[str, Any]]:
         """Every entry, oldest first, each verified. No file: no entries. Raises ChainBroken."""
@@ -97,20 +112,7 @@ class Chain:
             return [], []
         except OSError as error:
             raise Unavailable(f"could not be read: {error.strerror or error}", file=self.path) from error
-        entries: list[dict[str, Any]] = []
-        errors: list[str] = []
-        before = GENESIS
-        for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-            entry, why = _parse(line)
-            if not why and entry["prev_hash"] != before:
-                why = "does not follow the line before it: a line was removed, added or moved"
-            if not why and entry["seq"] != number - 1:
-                why = f"has seq {entry['seq']}, not {number - 1}"
-            if why:
-                errors.append(f"{self.path}:{number}: {why}")
-            before = entry.get("hash", before)
-            entries.append(entry)
-        return entries, errors
+        return scan(data, str(self.path))
 
     def _tail(self, fd: int) -> tuple[int, dict[str, Any] | None]:
         """Where the last whole line ends, and that line."""
@@ -126,6 +128,40 @@ class Chain:
         if why:
             raise ChainBroken((f"{self.path}: the last line {why}",))
         return start + len(whole), entry
+
+
+def allowed(entry: Mapping[str, Any]) -> None:
+    """Raises InvalidInput for an entry that JSON cannot hold or that uses our keys."""
+    if taken := sorted(set(entry) & set(OURS)):
+        raise InvalidInput(f"an entry of a chain may not hold {', '.join(taken)}", hint="rename these keys")
+    canonical(entry)
+
+
+def linked(entry: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`entry` as it follows `last` (None: nothing), with seq, prev_hash and hash; its canonical JSON is its line."""
+    record = dict(entry)
+    record["seq"] = 0 if last is None else last["seq"] + 1
+    record["prev_hash"] = GENESIS if last is None else last["hash"]
+    record["hash"] = _hash(record)
+    return record
+
+
+def scan(data: bytes, where: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The entries of a chain's bytes up to the last newline, and an error `WHERE:LINE: why` for each that is none."""
+    entries: list[dict[str, Any]] = []
+    errors: list[str] = []
+    before = GENESIS
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        entry, why = _parse(line)
+        if not why and entry["prev_hash"] != before:
+            why = "does not follow the line before it: a line was removed, added or moved"
+        if not why and entry["seq"] != number - 1:
+            why = f"has seq {entry['seq']}, not {number - 1}"
+        if why:
+            errors.append(f"{where}:{number}: {why}")
+        before = entry.get("hash", before)
+        entries.append(entry)
+    return entries, errors
 
 
 def _hash(record: Mapping[str, Any]) -> str:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished training job. `inputs` are its files by name, `model` the folder of the model output, fetched."""
+    """A finished training job. `inputs` are its files by name, `model` the folder of the model output, fetched.
+
+    assets: where an input stands that has a name or a place in a workspace, e.g. `azureml:census:3`.
+    """
 
     run_id: str
     job_url: str
@@ -29,6 +32,7 @@ class TrainedRun:
     log: Path
     seconds: float
     notes: tuple[str, ...] = ()
+    assets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,14 @@ class Backend(Protocol):
     @property
     def shared(self) -> bool:
         """Whether the registry is one that other machines see, which have no state of ours."""
+        ...
+
+    def keep_events(self, folder: Path) -> None:
+        """Publish these files of audit events where every machine of a shared registry finds them; none is replaced."""
+        ...
+
+    def fetch_events(self, into: Path) -> None:
+        """Put the published files that the folder `into` lacks into it. Only asked where `shared`."""
         ...
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None: ...

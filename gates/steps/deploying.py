@@ -27,7 +27,7 @@ from gates.policy import Bound, Stage
 from gates.rollout.plan import Approval, Golden
 from gates.runtime.environments import find_user_python
 from gates.steps import approvals as approving
-from gates.steps import judged, records
+from gates.steps import judged, records, sharing
 from gates.steps.register import gated_champion
 from gates.steps.step import done
 from gates.steps.validate_gate import find_champion
@@ -86,7 +86,7 @@ def verified_model(context: Context, policy: Policy, version: ModelVersion, unga
         live = gated_champion(lineage)
     verify_for_deploy(
         folder, lineage, policy_digest=policy.digest, live_champion=live, now=context.now().timestamp(),
-        tags=version.tags, trusted=records.trusted(policy), audit=records.audit(context), ungated=ungated,
+        tags=version.tags, trusted=records.trusted(policy), audit=sharing.log_behind(context, lineage), ungated=ungated,
     ).require()  # fmt: skip
     records.require_openssf(policy, folder, lineage)
     if model_digest(folder) != version.digest:

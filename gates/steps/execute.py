@@ -33,6 +33,25 @@ def execute(module: Any, inputs: Any, context: Context, out: CommonOutputs) -> E
         end = _absent(error, context)
     except Exception:  # noqa: BLE001  # the last resort: a defect of ours must not look like the user's mistake
         end = defect(context.platform, context.report_dir)
+    if out.report_path == str(context.report_dir / "report.json"):
+        from gates.steps import pages  # lineage and its libraries, as below
+
+        pages.write_beside(context, context.report_dir / "report.json")
+    return _published(end, context)
+
+
+def _published(end: Ended, context: Context) -> Ended:
+    """Where machines share a registry, none of the step's decisions stays on this one: it may be gone in a minute."""
+    if not context.opened:
+        return end
+    from gates.steps import sharing  # lineage and its libraries: `gates --help` does without
+
+    try:
+        sharing.publish_events(context)
+    except GatesError as error:
+        if end.exit_code == 0:
+            return failed(error, context.platform, context.cwd)
+        context.platform.annotate("warning", f"audit events were not published: {error}")
     return end
 
 

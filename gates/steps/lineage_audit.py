@@ -1,8 +1,8 @@
 """Ask the audit log: what stands behind what serves now or behind one model, which models were made from this data,
 every registration, deployment and rollback of a window, and the delivery figures.
 
-Reads the log (and, with --events, a folder of event files from other runners) and nothing else, so that it answers at
-once; the chain is verified, its anchors are what `gates lineage verify` looks at.
+Reads the log, what other machines published on a registry that they share, and with --events a folder of event files;
+the chain is verified, its anchors are what `gates lineage verify` looks at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gates.inputs import option
 from gates.lineage import audit, questions
 from gates.lineage.digest import file_digest, hexdigest
 from gates.lineage.record import seconds
-from gates.steps import records
+from gates.steps import records, sharing
 from gates.steps.step import Common, CommonOutputs, Context, Ended
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:  # noqa: ARG00
 
 def _events(inputs: Inputs, context: Context) -> Sequence[audit.Event]:
     log = records.audit(context)
-    if not log.chain.path.is_file() and inputs.events is None:
+    others = sharing.published_events(context)
+    if not log.chain.path.is_file() and inputs.events is None and not others:
         raise Unavailable("there is no audit log", hint="name --state-dir or --events", file=log.chain.path)
     if inputs.events is None:
-        return log.events()
+        return audit.merged(log.events(), others) if others else log.events()
     if not inputs.events.is_dir():
         raise InvalidInput("--events: is not a folder", file=inputs.events, hint="name the folder of event files")
-    return audit.merged(log.events(), audit.gather(inputs.events))
+    return audit.merged(log.events(), others, audit.gather(inputs.events))
 
 
 def _answer(inputs: Inputs, context: Context, events: Sequence[audit.Event]) -> Any:

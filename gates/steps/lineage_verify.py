@@ -24,7 +24,7 @@ from gates.lineage.statement import compose, read_statement, train_statement
 from gates.lineage.verify import verify_recorded
 from gates.runtime import scoring
 from gates.runtime.environments import find_user_python
-from gates.steps import judged, records
+from gates.steps import judged, records, sharing
 from gates.steps.lineage_show import version_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended
 from gates.steps.train import training_of
@@ -66,8 +66,9 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:  # noqa: ARG00
     with tempfile.TemporaryDirectory(prefix="gates-verify-") as temporary:
         model, lineage, tags = _subject(inputs, context, Path(temporary))
         found = verify_recorded(
-            model, lineage, tags=tags, trusted=records.trusted(policy) if policy else (), audit=records.audit(context)
-        )
+            model, lineage, tags=tags, trusted=records.trusted(policy) if policy else (),
+            audit=sharing.log_behind(context, lineage),
+        )  # fmt: skip
         problems = [str(problem) for problem in found.problems]
         problems += _openssf(policy, model, lineage)
         graded = None

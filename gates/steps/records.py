@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from gates import __version__
 from gates.document import read_bytes
 from gates.errors import GatesError, Refused
-from gates.files import write_whole
 from gates.lineage import openssf, sign
-from gates.lineage.audit import AuditLog, Event
 from gates.lineage.digest import hexdigest
 from gates.lineage.folder import LineageFolder, pointers
 from gates.lineage.record import Code, Run, utc
 from gates.runtime import process
+from gates.steps import sharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,14 +24,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gates.backends import ModelVersion
+    from gates.lineage.audit import AuditLog, Event
     from gates.lineage.statement import Statement
     from gates.policy import Policy
     from gates.steps.step import Context
 
 PROFILE = "profile.gates"
 OPENSSF = "model.sig"
-AUDIT_COPY = "audit.jsonl"
-"""The audit log as it was when the lineage was last published, for a machine that has none of its own."""
 
 
 def lineage_of(context: Context, digest: str) -> LineageFolder:
@@ -41,21 +39,17 @@ def lineage_of(context: Context, digest: str) -> LineageFolder:
 
 
 def fetched_lineage(context: Context, version: ModelVersion) -> LineageFolder:
-    """Likewise of a registered version: fetched from the registry when this machine has none.
-
-    A machine without an audit log goes on with the version's copy, whose head is anchored in statements and tags.
-    """
+    """Likewise of a registered version: fetched where this machine has none, or not all that others added."""
     folder = lineage_of(context, version.digest)
-    if not folder.path.is_dir():
+    if context.backend.shared:
+        sharing.renew(context, version, folder)
+    elif not folder.path.is_dir():
         context.backend.fetch_lineage(version, folder.path)
-    copy, log = folder.path / AUDIT_COPY, audit(context).chain.path
-    if copy.is_file() and not log.exists() and context.backend.shared:
-        write_whole(log, copy.read_bytes())
     return folder
 
 
 def audit(context: Context) -> AuditLog:
-    return AuditLog(context.state_dir / "audit.jsonl")
+    return sharing.audit(context)
 
 
 def note(context: Context, event: Event) -> str:
@@ -116,8 +110,8 @@ def publish(context: Context, version: ModelVersion, head: str) -> None:
     folder = lineage_of(context, version.digest)
     if not folder.path.is_dir():
         return
-    if context.backend.shared and audit(context).chain.path.is_file():
-        write_whole(folder.path / AUDIT_COPY, audit(context).chain.path.read_bytes())
+    if context.backend.shared:
+        sharing.keep_copy(context, folder)
     stale = {name: "" for name in version.tags if name == "gates.ungated"}  # of an override that a gate came after
     tags = {**stale, **pointers(folder.statements(), audit_head=head)}
     context.backend.tag(version, {name: value for name, value in tags.items() if name != "gates.model_digest"})

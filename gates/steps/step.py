@@ -107,6 +107,11 @@ class Context:
             self._backend = self.open_backend(self)
         return self._backend
 
+    @property
+    def opened(self) -> bool:
+        """Whether the step asked for its backend."""
+        return self._backend is not None
+
     def need(self, value: Any, name: str, *, flag: str | None = None) -> Any:
         """`value`, or an error that says which input or key of mlops.yml is missing; `flag` where names differ."""
         if value is None or value == "":

@@ -32,10 +32,16 @@ class LocalBackend:
     name = "local"
 
     def __init__(
-        self, state_dir: Path, tracking_uri: str, python: str | None, env: Mapping[str, str], say: Callable[[str], None]
+        self,
+        state_dir: Path,
+        tracking_uri: str,
+        python: str | None,
+        env: Mapping[str, str],
+        say: Callable[[str], None],
+        mask: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._state, self._uri, self._env, self._say = state_dir, tracking_uri, env, say
-        self._python = python
+        self._python, self._mask = python, mask
         self._registry = Registry(tracking_uri, state_dir=state_dir)
 
     @property
@@ -162,6 +168,14 @@ class LocalBackend:
                 kept.replace(Path(beside) / "before")
             (Path(beside) / LINEAGE).replace(kept)
 
+    def keep_events(self, folder: Path) -> None:
+        if self.shared:
+            self._registry.keep_events(folder)
+
+    def fetch_events(self, into: Path) -> None:
+        if self.shared:
+            self._registry.fetch_events(into)
+
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         found = self._registry.get(version.name, version.version)
         if found is not None:
@@ -179,7 +193,9 @@ class LocalBackend:
         from gates.backends.local.endpoint import client
 
         cache = self._state / "cache" / "environments"
-        return client.connect(self._state, name, env=self._env, python=self.python, cache=cache, score=score)
+        return client.connect(
+            self._state, name, env=self._env, python=self.python, cache=cache, score=score, mask=self._mask
+        )
 
     def journal(self, endpoint: str) -> Chain:
         return Chain(self._state / "endpoints" / endpoint / "journal.jsonl")

@@ -26,6 +26,9 @@ from gates.lineage import digest as digests
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+EXPERIMENT = "mlops-gates"
+EVENTS = "events"
+EVENTS_TAG = "gates.audit"
 DIGEST_TAG = "gates.model_digest"
 META_FILE = "registered_model_meta"
 """What MLflow adds to a download of `models:/…`; it is not part of the model."""
@@ -186,6 +189,44 @@ class Registry:
             if not version.run_id or not client.list_artifacts(version.run_id, f"{inside}/{what}".lstrip("/")):
                 return None
             return Path(client.download_artifacts(version.run_id, f"{inside}/{what}".lstrip("/"), str(into)))
+
+    def keep_events(self, folder: Path) -> None:
+        """Log the files of `folder` as artefacts of the run that holds the audit events of all machines."""
+        with _errors():
+            client = self._client()
+            runs = self._event_runs(client) or [self._new_event_run(client)]
+            client.log_artifacts(runs[0], str(folder), EVENTS)
+
+    def fetch_events(self, into: Path) -> None:
+        """Download the artefacts that `into` lacks. Two machines may have made the run at once: all are read."""
+        with _errors():
+            client = self._client()
+            for run in self._event_runs(client):
+                for item in client.list_artifacts(run, EVENTS):
+                    name = item.path.rpartition("/")[2]
+                    if name.endswith(".json") and not (into / name).exists():
+                        with tempfile.TemporaryDirectory(dir=into) as beside:
+                            Path(client.download_artifacts(run, item.path, beside)).replace(into / name)
+
+    def _event_runs(self, client: Any) -> list[str]:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return []
+        found = client.search_runs(
+            [experiment.experiment_id], f"tags.`{EVENTS_TAG}` = '1'", order_by=["start_time ASC"]
+        )
+        return [run.info.run_id for run in found]
+
+    def _new_event_run(self, client: Any) -> str:
+        try:
+            client.create_experiment(EXPERIMENT)
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+        home = client.get_experiment_by_name(EXPERIMENT)
+        run = client.create_run(home.experiment_id, run_name="audit events", tags={EVENTS_TAG: "1"})
+        client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
 
     # What follows talks to MLflow and to the disk.
 

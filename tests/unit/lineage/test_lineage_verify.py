@@ -16,7 +16,14 @@ from gates.lineage.digest import model_digest
 from gates.lineage.folder import COMPOSITE, STATEMENTS
 from gates.lineage.record import Approval, utc
 from gates.lineage.sign import Envelope, parse_envelope, seal
-from gates.lineage.verify import ApprovalRule, Verification, verify_for_deploy, verify_for_register, verify_for_rollback
+from gates.lineage.verify import (
+    ApprovalRule,
+    Verification,
+    verify_for_deploy,
+    verify_for_register,
+    verify_for_rollback,
+    verify_recorded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +63,16 @@ def _rollback(built: Built, **changes: Any) -> Verification:
     return verify_for_rollback(built.model, built.folder, **(values | changes))
 
 
-DOORS: dict[str, Callable[..., Verification]] = {"register": _register, "deploy": _deploy, "rollback": _rollback}
+def _recorded(built: Built, **changes: Any) -> Verification:
+    values: dict[str, Any] = {"trusted": built.trusted, "audit": built.log, "tags": built.tags}
+    return verify_recorded(built.model, built.folder, **(values | changes))
+
+
+DOORS: dict[str, Callable[..., Verification]] = {
+    "register": _register, "deploy": _deploy, "rollback": _rollback, "verify": _recorded,
+}  # fmt: skip
 door = pytest.mark.parametrize("door", list(DOORS))
+judging_door = pytest.mark.parametrize("door", ["register", "deploy", "rollback"])
 gated_door = pytest.mark.parametrize("door", ["register", "deploy"])
 
 
@@ -235,7 +250,7 @@ def test_a_decision_from_the_future(tmp_path: Path, door: str) -> None:
     _says(DOORS[door](_ready(tmp_path), now=NOW - 86400), "future")
 
 
-@door
+@judging_door
 @pytest.mark.parametrize(
     ("verdict", "status", "decision"),
     [("FAIL", "FAIL", "refuse"), ("ERROR", "ERROR", "refuse"), ("INCONCLUSIVE", "INCONCLUSIVE", "refuse"),
@@ -257,7 +272,7 @@ def test_undecided_evidence_that_the_policy_lets_through(tmp_path: Path, door: s
     assert DOORS[door](built).ok
 
 
-@door
+@judging_door
 def test_no_gate_statement(tmp_path: Path, door: str) -> None:
     built = empty(tmp_path)
     built.deploy(after=built.train())
@@ -533,7 +548,7 @@ def test_a_train_statement_whose_files_do_not_make_its_digest(tmp_path: Path, do
     _says(DOORS[door](built), "train statement", "its files do not make its model digest", OTHER)
 
 
-@door
+@judging_door
 def test_a_gate_about_another_model(tmp_path: Path, door: str) -> None:
     built = empty(tmp_path)
     built.deploy(after=built.gate(after=built.train(), model={"digest": OTHER}))
@@ -558,7 +573,7 @@ def test_a_statement_that_follows_nothing(tmp_path: Path, door: str) -> None:
     _says(DOORS[door](built), "gate statement", "names no statement before it")
 
 
-@door
+@judging_door
 def test_a_gate_statement_without_its_parts(tmp_path: Path, door: str) -> None:
     built = _ready(tmp_path)
     _change_statement(built, 1, lambda body: body["predicate"].pop("timeVerified"), None)

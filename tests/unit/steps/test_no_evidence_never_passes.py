@@ -64,6 +64,8 @@ def test_every_comparison_skipped_is_error_and_not_a_pass(tmp_path: Path, capsys
     folder = make(tmp_path / "p", policy=policy)
 
     class Empty:
+        shared = False
+
         def find(self, name: str, *, version: str = "", alias: str = "") -> None:
             return None
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 class NoModels:
+    shared = False
+
     def find(self, name: str, *, version: str = "", alias: str = "") -> None:
         return None
 

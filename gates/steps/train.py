@@ -142,7 +142,9 @@ def training_of(
     context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSum, ...], started: datetime
 ) -> tuple[Training, str]:
     """What was trained from what, as the train statement says it; and when its code was committed."""
-    data = tuple(_fingerprint(name, path, context) for name, path in sorted(trained.inputs.items()))
+    data = tuple(
+        _fingerprint(name, path, trained.assets.get(name), context) for name, path in sorted(trained.inputs.items())
+    )
     code, code_time = records.code_of(context, trained.code)
     environment = trained.environment
     champion = context.backend.find(context.project.settings.model, alias="champion")
@@ -169,9 +171,10 @@ def training_of(
     return training, code_time
 
 
-def _fingerprint(name: str, path: Path, context: Context) -> Data:
+def _fingerprint(name: str, path: Path, asset: str | None, context: Context) -> Data:
     found = dvc.recorded(path)
-    return replace(as_data(name, fingerprint(path), dvc=str(found) if found else None), path=_relative(path, context))
+    data = as_data(name, fingerprint(path), dvc=str(found) if found else None)
+    return replace(data, path=_relative(path, context), asset=asset)
 
 
 def _profile(context: Context, trained: TrainedRun, folder: Path, digest: str) -> None:

@@ -1,0 +1,163 @@
+"""The azureml backend: every step's jobs, models and endpoints in one workspace; fits backends.Backend."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gates.backends.azureml import jobs
+from gates.backends.azureml.deployments import Maker
+from gates.backends.azureml.endpoint import AzureEndpoint
+from gates.backends.azureml.journal import BlobJournal
+from gates.backends.azureml.lease import EndpointLease
+from gates.backends.azureml.registry import Registry
+from gates.backends.azureml.storage import ROOT, Storage
+from gates.backends.azureml.traffic_log import TrafficLog
+from gates.errors import InvalidInput, Unavailable
+from gates.lineage.digest import hexdigest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gates.backends import EndpointFiles, ModelVersion, TrainedRun
+    from gates.backends.azureml.client import Workspace
+
+EVENTS = f"{ROOT}/events"
+
+
+class AzureMLBackend:
+    """`model`: the registered model's name; `output`: the job output that is the model; `run`: the platform's run."""
+
+    name = "azureml"
+    shared = True
+
+    def __init__(
+        self, workspace: Workspace, *, state_dir: Path, model: str, output: str, run: str, say: Callable[[str], None]
+    ) -> None:
+        self._workspace, self._state, self._model = workspace, state_dir, model
+        self._output, self._run, self._say = output, run, say
+        self._storage = Storage(workspace)
+        self._registry = Registry(workspace, self._storage)
+
+    def train(
+        self,
+        job: Path,
+        *,
+        model_output: str,
+        compute: str,
+        timeout: float | None,
+        environment: str,
+        on_line: Callable[[str], None],
+    ) -> TrainedRun:
+        if environment != "current":
+            raise InvalidInput("--environment: the workspace builds the job's own", hint="leave it out")
+        asked = jobs.load(
+            job, model_output=model_output, compute=compute, timeout=timeout, run=self._run,
+            pending=self._state / "azureml" / "pending",
+        )  # fmt: skip
+        work = self._state / "runs"
+        return jobs.train(asked, self._workspace, self._storage, work=work, on_line=on_line, say=self._say)
+
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        return dict(jobs.run_of(self._workspace, run_id)["metrics"])
+
+    def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
+        if version:
+            return self._registry.get(name, version)
+        return self._registry.by_digest(name, digest) if digest else self._registry.find(name, alias)
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        return self._registry.versions(name)
+
+    def register(
+        self, name: str, model: Path, *, digest: str, run_id: str, tags: Mapping[str, str], lineage: Path
+    ) -> tuple[ModelVersion, bool]:
+        output = self._output if run_id and model.name == self._output else ""
+        version, new = self._registry.register(
+            name, model, digest=digest, job=run_id if output else "", output=output, tags=tags
+        )
+        self.keep_lineage(version, lineage)
+        return version, new
+
+    def fetch(self, version: ModelVersion, into: Path) -> Path:
+        return self._registry.fetch(version, into)
+
+    def fetch_lineage(self, version: ModelVersion, into: Path) -> Path | None:
+        if into.exists():
+            return into
+        packed = self._storage.read(_lineage(version))
+        if packed is None:
+            return None
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=into.parent) as beside:
+            return _unpack(packed, Path(beside) / "lineage", version).replace(into)
+
+    def keep_lineage(self, version: ModelVersion, lineage: Path) -> None:
+        self._storage.write(_lineage(version), _pack(lineage))
+
+    def keep_events(self, folder: Path) -> None:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self._storage.add(f"{EVENTS}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    def fetch_events(self, into: Path) -> None:
+        for name in self._storage.below(EVENTS):
+            target = into / name
+            if not target.exists() and target.resolve().is_relative_to(into.resolve()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self._storage.read(f"{EVENTS}/{name}") or b"")
+
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        self._registry.tag(version, tags)
+
+    def move_alias(self, name: str, alias: str, *, expected: str | None, new: str | None) -> None:
+        self._registry.move_alias(name, alias, expected=expected, new=new)
+
+    def archive(self, version: ModelVersion) -> None:
+        self._registry.archive(version)
+
+    def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles:
+        from gates.backends.local.endpoint import yamlfiles
+
+        return replace(yamlfiles.read(endpoint, deployment, say=self._say), warnings=())
+
+    def endpoint(self, name: str, *, score: str) -> AzureEndpoint:
+        maker = Maker(self._workspace, model_of=self._registered, score=score)
+        log = TrafficLog(self._workspace, name, self.journal(name))
+        lease = EndpointLease(self._storage, f"endpoints/{name}")
+        return AzureEndpoint(self._workspace, name, lease=lease, log=log, maker=maker)
+
+    def journal(self, endpoint: str) -> BlobJournal:
+        return BlobJournal(self._storage, endpoint)
+
+    def _registered(self, digest: str) -> str:
+        found = self._registry.by_digest(self._model, digest)
+        return "" if found is None else found.uri
+
+
+def _lineage(version: ModelVersion) -> str:
+    return f"{ROOT}/lineage/{version.name}/{hexdigest(version.digest)}.zip"
+
+
+def _pack(folder: Path) -> bytes:
+    """One archive, so that a reader finds all of it or what was before."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
+    return out.getvalue()
+
+
+def _unpack(packed: bytes, into: Path, version: ModelVersion) -> Path:
+    into.mkdir()
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(into)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise Unavailable(
+            f"the lineage of {version.uri} cannot be unpacked: {error}", hint="publish it again: run the gate again"
+        ) from error
+    return into

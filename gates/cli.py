@@ -19,6 +19,7 @@ from gates import __version__, inputs, project
 from gates.document import did_you_mean
 from gates.errors import Cancelled, GatesError, InvalidInput
 from gates.platforms import detect
+from gates.runtime import processor
 from gates.steps import COMMANDS, Command
 from gates.steps.execute import defect, execute, failed, finish, print_outputs
 from gates.steps.step import CommonOutputs, Context, Ended, Folders
@@ -49,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone is told all the same
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(run(arguments, dict(os.environ), Path.cwd()))
+    env = dict(os.environ)
+    os.environ.update(processor.settings(env))
+    sys.exit(run(arguments, env, Path.cwd()))
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
@@ -141,7 +144,7 @@ def _backend(name: str, context: Context) -> Backend:
         from gates.backends.local.backend import LocalBackend
 
         uri = context.project.get("tracking_uri") or f"sqlite:///{context.state_dir / 'mlflow.db'}"
-        return LocalBackend(context.state_dir, uri, context.python, context.env, context.say)
+        return LocalBackend(context.state_dir, uri, context.python, context.env, context.say, context.platform.mask)
     raise InvalidInput("backend 'azureml' is not built yet", hint="write backend: local")
 
 

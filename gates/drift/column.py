@@ -75,7 +75,7 @@ def values_of(array: pa.Array[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | N
     valid = None
     if array.null_count:
         bits = np.frombuffer(validity, dtype=np.uint8)
-        valid = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")[array.offset :].astype(np.bool_)
+        valid = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")[array.offset :].view(np.bool_)
     return (values if temporal(type_) is Temporal.NO else _microseconds(values, type_)), valid
 
 
@@ -89,29 +89,49 @@ def _microseconds(values: NDArray[Any], type_: Any) -> NDArray[np.int64]:
     return whole // 1_000 if factor == 0 else whole * factor
 
 
+class Room:
+    """Memory for one column's values, used again for the next: fresh pages cost as much as the sort."""
+
+    def __init__(self) -> None:
+        self._held: NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
+
+    def take(self, rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """(rows,) of anything; what was taken before is no longer to be used."""
+        needed = rows * dtype.itemsize
+        if len(self._held) < needed:
+            self._held = np.empty(needed, dtype=np.uint8)
+        return self._held[:needed].view(dtype)
+
+
 class Numbers(NamedTuple):
-    """values: (n,) sorted ascending, no NaN, this array's own. nulls, nans: rows that are missing."""
+    """values: (n,) sorted ascending, no NaN; of the room, if one was given. nulls, nans: rows that are missing."""
 
     values: NDArray[Any]
     nulls: int
     nans: int
 
 
-def numbers(chunks: Iterable[pa.Array[Any]], rows: int) -> Numbers:
+def numbers(chunks: Iterable[pa.Array[Any]], rows: int, room: Room | None = None) -> Numbers:
     """All numbers of a column of at most `rows` rows, sorted once."""
+    room = room or Room()
     out: NDArray[Any] | None = None
     filled = nulls = 0
     for array in chunks:
         values, valid = values_of(array)
         if valid is not None:
-            nulls += len(values) - int(np.count_nonzero(valid))
-            values = values[valid]
+            size = int(np.count_nonzero(valid))
+            nulls += len(values) - size
+        else:
+            size = len(values)
         if out is None:
-            out = np.empty(rows, dtype=values.dtype)
+            out = room.take(rows, values.dtype)
         elif values.dtype != out.dtype and len(values):
             out = out.astype(np.result_type(out.dtype, values.dtype))
-        out[filled : filled + len(values)] = values
-        filled += len(values)
+        if valid is None:
+            out[filled : filled + size] = values
+        else:
+            out[filled : filled + size] = values[valid]
+        filled += size
     if out is None:
         return Numbers(np.zeros(0), nulls, 0)
     out = out[:filled]

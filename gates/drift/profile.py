@@ -11,7 +11,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from gates.drift import packing, text
-from gates.drift.column import Numbers, categories, kind_of, numbers
+from gates.drift.column import Numbers, Room, categories, kind_of, numbers
 from gates.drift.sketch import POINTS, Sketch, compact, sketch
 from gates.drift.sketch import merge as merge_sketches
 from gates.errors import InvalidInput
@@ -139,10 +139,14 @@ def _numeric(source: Source, name: str, kind: Kind, spelled: str, points: int, m
     return ColumnProfile(kind, spelled, source.rows, nulls, nans, sketch=whole)
 
 
-def batches(source: Source, name: str, memory: int | None) -> Iterator[Numbers]:
-    """The column's numbers, sorted: at once when they fit in `memory` bytes, else in batches that do."""
+def batches(source: Source, name: str, memory: int | None, room: Room | None = None) -> Iterator[Numbers]:
+    """The column's numbers, sorted: at once when they fit in `memory` bytes, else in batches that do.
+
+    A batch is good until the next one is asked for.
+    """
+    room = room or Room()
     if memory is None or source.rows * 8 <= memory:
-        yield numbers(source.chunks(name), source.rows)
+        yield numbers(source.chunks(name), source.rows, room)
         return
     limit = max(1, memory // 8)
     held: list[pa.Array[Any]] = []
@@ -151,11 +155,11 @@ def batches(source: Source, name: str, memory: int | None) -> Iterator[Numbers]:
         for start in range(0, len(chunk), limit):
             piece = chunk.slice(start, limit)
             if rows and rows + len(piece) > limit:
-                yield numbers(held, rows)
+                yield numbers(held, rows, room)
                 held, rows = [], 0
             held.append(piece)
             rows += len(piece)
-    yield numbers(held, rows)
+    yield numbers(held, rows, room)
 
 
 def merge(one: Profile, other: Profile) -> Profile:

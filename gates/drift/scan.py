@@ -7,13 +7,14 @@ batch by batch; the figures then carry the bound of what the points do not know,
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gates.drift import compared, text
 from gates.drift import profile as profiles
-from gates.drift.column import categories, kind_of, numbers
+from gates.drift.column import Room, categories, kind_of, numbers
 from gates.drift.found import ColumnDrift
 from gates.drift.missing import with_missing
 from gates.errors import InvalidInput
@@ -57,8 +58,12 @@ def scan(
         _require(reference, name)
     budget = max(1, memory // max(1, threads))
 
+    own = threading.local()
+
     def one(name: str) -> ColumnDrift:
-        return _column(reference, current, name, budget, category_cap)
+        if not hasattr(own, "rooms"):
+            own.rooms = (Room(), Room())
+        return _column(reference, current, name, budget, category_cap, own.rooms)
 
     if threads <= 1:
         return tuple(one(name) for name in names)
@@ -73,20 +78,22 @@ def _require(reference: Profile | Source, name: str) -> None:
         raise InvalidInput(f"the reference profile has no column {name!r}", hint="record it again by training")
 
 
-def _column(reference: Profile | Source, current: Source, name: str, memory: int, cap: int) -> ColumnDrift:
+def _column(
+    reference: Profile | Source, current: Source, name: str, memory: int, cap: int, rooms: tuple[Room, Room]
+) -> ColumnDrift:
     kind = _kind(reference, current, name)
     if kind == "unknown":
         return _not_compared(reference, current, name)
     if isinstance(reference, profiles.Profile):
         held = reference.columns[name]
         if kind in ("numeric", "date"):
-            return _against(held, current, name, kind, memory)
+            return _against(held, current, name, kind, memory, rooms[1])
         return _counted(held, current, name)
     if kind in ("numeric", "date"):
         if (reference.rows + current.rows) * _ROOM > memory:
             made = profiles.build(reference, columns=[name], memory=memory // 2)
-            return _against(made.columns[name], current, name, kind, memory, streamed=True)
-        return _exact(reference, current, name, kind)
+            return _against(made.columns[name], current, name, kind, memory, rooms[1], streamed=True)
+        return _exact(reference, current, name, kind, rooms)
     made = profiles.build(reference, columns=[name], category_cap=cap)
     return replace(_counted(made.columns[name], current, name), method="exact")
 
@@ -125,19 +132,19 @@ def _not_compared(reference: Profile | Source, current: Source, name: str) -> Co
     return with_missing(replace(base, reason=f"columns of type {current.types[name]} are not compared"))
 
 
-def _exact(reference: Source, current: Source, name: str, kind: Kind) -> ColumnDrift:
-    x = numbers(reference.chunks(name), reference.rows)
-    y = numbers(current.chunks(name), current.rows)
+def _exact(reference: Source, current: Source, name: str, kind: Kind, rooms: tuple[Room, Room]) -> ColumnDrift:
+    x = numbers(reference.chunks(name), reference.rows, rooms[0])
+    y = numbers(current.chunks(name), current.rows, rooms[1])
     base = ColumnDrift(name, kind, len(x.values), len(y.values), x.nulls + x.nans, y.nulls + y.nans)
     return with_missing(compared.samples(base, x.values, y.values))
 
 
 def _against(
-    held: ColumnProfile, current: Source, name: str, kind: Kind, memory: int, *, streamed: bool = False
+    held: ColumnProfile, current: Source, name: str, kind: Kind, memory: int, spare: Room, *, streamed: bool = False
 ) -> ColumnDrift:
     base = ColumnDrift(name, kind, held.n, 0, held.missing, 0, method="profile")
     room = None if current.rows * _ROOM <= memory else memory // 4
-    batches = profiles.batches(current, name, room)
+    batches = profiles.batches(current, name, room, spare)
     if held.sketch is None:  # the reference is all null, of no type
         seen = [len(b.values) for b in batches]
         after = replace(base, n_cur=sum(seen), nulls_cur=current.rows - sum(seen), reason="the reference has no value")

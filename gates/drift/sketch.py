@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gates.stats.segments import Near, first_two, segment_sums
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -115,9 +117,7 @@ def moments(values: NDArray[Any]) -> tuple[int, Fraction, Fraction]:
         middle = float(np.mean(values, dtype=np.float64))
     if not math.isfinite(middle):
         middle = float(values[n // 2])
-    away = np.subtract(values, middle, dtype=np.float64)
-    with np.errstate(over="ignore"):
-        first, second = float(np.sum(away)), float(np.dot(away, away))
+    first, second = first_two(values, middle)
     if not math.isfinite(first) or not math.isfinite(second):
         return _exact_moments(values)
     c, d1, d2 = Fraction(middle), Fraction(first), Fraction(second)
@@ -213,13 +213,14 @@ def cells(values: NDArray[Any], points: NDArray[Any]) -> Cells:
     infinite = bool(ends.dtype.kind == "f" and not np.isfinite(ends).all())
     if infinite or len(values) == 0:
         return Cells(len(values), below, at_most, np.zeros(len(points) - 1), 0.0, 0.0, infinite)
-    middle = points[len(points) // 2].astype(np.float64)
-    near, at = np.subtract(values, middle, dtype=np.float64), points.astype(np.float64) - middle
+    low, high = min(points[0], values[0]), max(points[-1], values[-1])
+    near = Near(points[len(points) // 2], low, high)
+    at = near(points)
+    sums = segment_sums(values, np.append(0, at_most), np.append(below, len(values)), near)
     sizes = below[1:] - at_most[:-1]
-    sums = _segment_sums(near, at_most[:-1], below[1:])
-    left = float(below[0] * at[0] - np.sum(near[: below[0]]))
-    right = float(np.sum(near[at_most[-1] :]) - (len(values) - at_most[-1]) * at[-1])
-    return Cells(len(values), below, at_most, sizes * at[1:] - sums, left, right, False)
+    left = float(below[0] * at[0] - sums[0])
+    right = float(sums[-1] - (len(values) - at_most[-1]) * at[-1])
+    return Cells(len(values), below, at_most, sizes * at[1:] - sums[1:-1], left, right, False)
 
 
 def gaps(points: NDArray[Any]) -> NDArray[np.float64]:
@@ -227,18 +228,3 @@ def gaps(points: NDArray[Any]) -> NDArray[np.float64]:
     if points.dtype.kind in "iu" and points.dtype.itemsize == 8:
         return np.diff(points).view(np.uint64).astype(np.float64)
     return np.diff(points.astype(np.float64))
-
-
-def _segment_sums(
-    values: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Σ values[start:stop] of ascending, disjoint segments."""
-    sums = np.zeros(len(start))
-    filled = stop > start
-    if not filled.any():
-        return sums
-    bounds = np.stack([start[filled], stop[filled]], axis=1).ravel()
-    if bounds[-1] == len(values):
-        bounds = bounds[:-1]
-    sums[filled] = np.add.reduceat(values, bounds)[::2]
-    return sums

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gates.stats.psi import distinct
+from gates.stats.segments import SLAB, Near, segment_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,7 @@ def compare(x: NDArray[Any], y: NDArray[Any], block: int = BLOCK) -> Distances:
     """
     if len(x) == 0 or len(y) == 0:
         raise ValueError("a distance needs values on both sides")
-    cuts = distinct(x[block - 1 :: block])
-    blocks = _Blocks(x, y, cuts)
+    blocks = _Blocks(x, y, block)
     ks = blocks.ks()
     finite = all(math.isfinite(float(v)) for v in (x[0], x[-1], y[0], y[-1]))
     return Distances(ks, blocks.w1() if finite else None)
@@ -50,11 +49,11 @@ class _Blocks:
     belongs to no block, so that a value that holds many rows costs nothing.
     """
 
-    def __init__(self, x: NDArray[Any], y: NDArray[Any], cuts: NDArray[Any]) -> None:
-        self.x, self.y, self.cuts = x, y, cuts
+    def __init__(self, x: NDArray[Any], y: NDArray[Any], block: int) -> None:
+        self.x, self.y = x, y
         self.n, self.m = len(x), len(y)
-        self.x_from, self.x_to = _ranks(x, cuts)
-        self.y_from, self.y_to = _ranks(y, cuts)
+        self.cuts, self.x_from, self.x_to = _cuts(x, block)
+        self.y_from, self.y_to = _ranks(y, self.cuts)
         at = np.abs(self.x_from / self.n - self.y_from / self.m)
         before = np.abs(self.x_to / self.n - self.y_to / self.m)
         self.seen = float(max(at.max(), before.max()))
@@ -78,52 +77,53 @@ class _Blocks:
 
     def w1(self) -> float:
         low, high = min(self.x[0], self.y[0]), max(self.x[-1], self.y[-1])
-        near = _Near(self.x[self.n // 2], low, high)
+        near = Near(self.x[self.n // 2], low, high)
         ends = near(np.concatenate([low[None], self.cuts, high[None]]))
         width = np.diff(ends)
         unsure = (self.above > 0) & (self.under > 0) & (width > 0)
-        f = self.x_from * width + _grown(near(self.x), self.x_from, ends)
-        g = self.y_from * width + _grown(near(self.y), self.y_from, ends)
+        f = self.x_from * width + _grown(self.x, self.x_from, ends, near)
+        g = self.y_from * width + _grown(self.y, self.y_from, ends, near)
         sure = float(np.sum(np.abs(f / self.n - g / self.m), where=~unsure))
-        return sure + (self._merged(unsure, ends, near) if unsure.any() else 0.0)
+        chosen = np.flatnonzero(unsure)
+        groups = np.cumsum((self.x_to - self.x_from + self.y_to - self.y_from)[chosen]) // SLAB
+        parts = np.split(chosen, np.flatnonzero(np.diff(groups)) + 1) if len(chosen) else []
+        return sure + sum(self._merged(part, ends, near) for part in parts)
 
-    def _merged(self, chosen: NDArray[np.bool_], ends: NDArray[np.float64], near: _Near) -> float:
-        """∫ |F − G| over the chosen blocks by a merge of what lies in them, each block's left end put before it."""
+    def _merged(self, chosen: NDArray[np.int64], ends: NDArray[np.float64], near: Near) -> float:
+        """∫ |F − G| over the chosen blocks, none of them empty, by a merge of what lies in them."""
         xs = self.x[_members(chosen, self.x_from, self.x_to)]
         ys = self.y[_members(chosen, self.y_from, self.y_to)]
         size_x, size_y = (self.x_to - self.x_from)[chosen], (self.y_to - self.y_from)[chosen]
-        size = size_x + size_y
+        stops = np.cumsum(size_x + size_y)
+        starts = stops - size_x - size_y
         values = np.concatenate([xs, ys])
         order = np.argsort(values, kind="stable")  # two ascending runs: merged in linear time
+        points = near(values[order])
         count_x = np.cumsum(order < len(xs))
         count_y = np.arange(1, len(order) + 1) - count_x
-        f = (count_x + np.repeat(_lost(chosen, self.x_from, self.x_to), size)) / self.n
-        g = (count_y + np.repeat(_lost(chosen, self.y_from, self.y_to), size)) / self.m
-        stops = np.cumsum(size)
-        starts = stops - size
-        gap_left = np.abs(self.x_from / self.n - self.y_from / self.m)[chosen]
-        points = np.insert(near(values[order]), starts, ends[:-1][chosen])
-        heights = np.insert(np.abs(f - g), starts, gap_left)
+        count_x += np.repeat(_lost(chosen, self.x_from, self.x_to), size_x + size_y)
+        count_y += np.repeat(_lost(chosen, self.y_from, self.y_to), size_x + size_y)
         nexts = np.append(points[1:], 0.0)
-        nexts[stops + np.arange(len(stops))] = ends[1:][chosen]
-        return float(np.sum(heights * (nexts - points)))
+        nexts[stops - 1] = ends[1:][chosen]
+        inside = float(np.sum(np.abs(count_x / self.n - count_y / self.m) * (nexts - points)))
+        before = np.abs(self.x_from[chosen] / self.n - self.y_from[chosen] / self.m)
+        return inside + float(np.sum(before * (points[starts] - ends[:-1][chosen])))
 
 
-class _Near:
-    """value − middle as float64: near the data's own scale, so that sums keep their digits; exact for integers."""
-
-    def __init__(self, middle: Any, low: Any, high: Any) -> None:
-        self.middle = middle
-        wide = middle.dtype.kind in "iu" and middle.dtype.itemsize == 8
-        self.whole = wide and int(high) - int(low) < 2**62
-
-    def __call__(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        if self.whole:
-            difference = (values - self.middle).view(np.int64)  # unsigned wraps round to the right signed difference
-            exact: NDArray[np.float64] = difference.astype(np.float64)
-            return exact
-        near: NDArray[np.float64] = np.subtract(values, float(self.middle), dtype=np.float64)
-        return near
+def _cuts(values: NDArray[Any], block: int) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct ones of every `block`-th value, and their ranks as `_ranks` has them, searched only where tied."""
+    n = len(values)
+    index = np.arange(block - 1, n, block)
+    cuts = values[index]
+    last = cuts[1:] != cuts[:-1]
+    index = index[np.append(last, True)[: len(index)]]
+    cuts = values[index]
+    at_most, below = index + 1, index.copy()
+    tied = values[np.minimum(at_most, n - 1)] == cuts
+    at_most[tied] = np.searchsorted(values, cuts[tied], side="right")
+    tied = values[np.maximum(index - 1, 0)] == cuts
+    below[tied] = np.searchsorted(values, cuts[tied], side="left")
+    return cuts, np.concatenate([[0], at_most]), np.concatenate([below, [n]])
 
 
 def _ranks(values: NDArray[Any], cuts: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -135,17 +135,16 @@ def _ranks(values: NDArray[Any], cuts: NDArray[Any]) -> tuple[NDArray[np.int64],
     return np.concatenate([[0], at_most]), np.concatenate([below, [len(values)]])
 
 
-def _grown(near: NDArray[np.float64], bounds: NDArray[np.int64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
+def _grown(
+    values: NDArray[Any], bounds: NDArray[np.int64], ends: NDArray[np.float64], near: Near
+) -> NDArray[np.float64]:
     """Σ (right end − value) over each block: the integral of the count that grows inside it."""
-    sizes = np.diff(np.append(bounds, len(near)))
-    sums = np.zeros(len(sizes))
-    filled = sizes > 0
-    sums[filled] = np.add.reduceat(near, bounds[filled])
-    result: NDArray[np.float64] = sizes * ends[1:] - sums
+    stops = np.append(bounds[1:], len(values))
+    result: NDArray[np.float64] = (stops - bounds) * ends[1:] - segment_sums(values, bounds, stops, near)
     return result
 
 
-def _members(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+def _members(chosen: NDArray[Any], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
     """The positions of all values of the chosen blocks, ascending."""
     sizes = (stop - start)[chosen]
     first = np.cumsum(sizes) - sizes
@@ -153,7 +152,7 @@ def _members(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[
     return positions
 
 
-def _lost(chosen: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+def _lost(chosen: NDArray[Any], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each chosen block, how many values stand before it that were not chosen."""
     sizes = (stop - start)[chosen]
     lost: NDArray[np.int64] = start[chosen] - (np.cumsum(sizes) - sizes)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from scipy.spatial.distance import jensenshannon
 
+from gates.stats import distances, segments
 from gates.stats.distances import compare, jensen_shannon
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ def test_equal_to_scipy(data: st.DataObject, dtype: Any, block: int) -> None:
     assert found.ks == pytest.approx(scipy_stats.ks_2samp(x, y).statistic, abs=1e-15)
     expected = float(scipy_stats.wasserstein_distance(x.astype(np.float64), y.astype(np.float64)))
     assert found.w1 == pytest.approx(expected, rel=1e-12, abs=1e-12 * max(1.0, float(np.abs(x.astype(float)).max())))
+
+
+@pytest.mark.parametrize("slab", [1, 5, 64])
+@pytest.mark.parametrize("block", [1, 3, 16])
+def test_slabs_of_any_size_give_the_same_sums(slab: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, y = np.sort(rng.normal(size=1_003).round(2)), np.sort(rng.normal(size=907).round(2))
+    expected = float(scipy_stats.wasserstein_distance(x, y))
+    monkeypatch.setattr(segments, "SLAB", slab)
+    monkeypatch.setattr(distances, "SLAB", slab)
+    assert compare(x, y, block).w1 == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])

@@ -26,7 +26,8 @@ check: .venv/complete ## formatting, lint, types, layers, generated files
 unit: .venv/complete ## tests that start no process and open no socket
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/sync -n $(JOBS) --dist worksteal
 
-real: .venv/complete $(NODE_MODULES) ## tests with the real parts: act, MLflow, model servers, processes
+real: .venv/complete $(NODE_MODULES) ## tests with the real parts: act, MLflow, model servers, processes, a browser
+	@.ci/browser.sh
 	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadfile
 
 bench: .venv/complete ## benchmarks beside peers and the limit; results in benchmarks/README.md

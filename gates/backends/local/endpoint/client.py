@@ -26,7 +26,7 @@ from gates.runtime.process import detach
 from gates.serving import Answer, DeploymentSpec, DeploymentView, EndpointView, Lease, RequestEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gates.backends.local.endpoint.layout import Layout
 
@@ -39,14 +39,16 @@ _QUESTIONS = ("observe", "requests", "logs")
 @dataclass(frozen=True)
 class LocalEndpoint:
     """One endpoint of this machine. `env`: what model servers inherit; `python`: the base of their environments;
-    `cache`: where these environments are kept, shared by all endpoints; `score`: how MLflow models are asked."""
+    `cache`: where these environments are kept, shared by all endpoints; `score`: how MLflow models are asked;
+    `mask`: told the endpoint's key as soon as there is one, so that no log of the command shows it."""
 
     place: Layout
     env: Mapping[str, str]
     python: Path
     cache: Path
     score: str = "auto"
-    _held: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    mask: Callable[[str], None] = lambda _: None
+    _held: dict[str, int] = field(init=False, default_factory=dict, compare=False, repr=False)
     """By owner, the lock that says that this process lives."""
 
     @property
@@ -173,6 +175,7 @@ class LocalEndpoint:
         while time.monotonic() < deadline:
             running = answering(self.place)
             if running is not None:
+                self.mask(layout.read_key(self.place))
                 return running
             if process.poll() is not None:
                 break
@@ -191,6 +194,7 @@ def connect(
     python: Path,
     cache: Path | None = None,
     score: str = "auto",
+    mask: Callable[[str], None] = lambda _: None,
 ) -> LocalEndpoint:
     """The endpoint `name` under `state_dir`; its supervisor starts when it is needed.
 
@@ -198,7 +202,9 @@ def connect(
     environments; cache: where those are kept (default `<state-dir>/environments`); score: how MLflow models are asked.
     """
     place = layout.locate(state_dir, name)
-    return LocalEndpoint(place, dict(env), python, cache or state_dir.resolve() / "environments", score)
+    if place.key.is_file():
+        mask(layout.read_key(place))
+    return LocalEndpoint(place, dict(env), python, cache or state_dir.resolve() / "environments", score, mask=mask)
 
 
 def ensure(

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from azureml_emulator import arm, certificates, storage, tokens
+from azureml_emulator import arm, certificates, storage, tokens, vault
 from azureml_emulator.assets import Assets
 from azureml_emulator.dataplane import DataPlane
 from azureml_emulator.endpoints import DOMAIN, Endpoints
@@ -42,9 +42,12 @@ def main() -> int:
     jobs = Jobs(folder / "jobs", store, assets, data, tracking, dict(os.environ))
     manager = arm.Arm(store, data, Log(folder / "invalid.jsonl"))
     plane = DataPlane(store, data, assets, tracking)
+    keys = vault.Vault(folder / "vault")
     known: dict[str, Handler] = {
+        vault.HOST: keys.handle,
         "management.azure.com": manager.handle, tokens.LOGIN: given.entra, tokens.GITHUB: given.github,
-        tokens.DEVOPS: given.devops, tokens.IMDS: given.metadata, storage.HOST: data.handle, arm.DATAPLANE: plane.handle,
+        tokens.DEVOPS: given.devops, tokens.IMDS: given.metadata, storage.HOST: data.handle,
+        arm.DATAPLANE: plane.handle,
     }  # fmt: skip
 
     def find(host: str) -> Handler | None:

@@ -32,7 +32,7 @@ _VERSIONED = re.compile(rf"(.*)/({'|'.join(ASSETS)})/([^/]+)/versions/([^/]+)", 
 
 @dataclass
 class Call:
-    """A request to a resource: its path without a trailing slash, its kind (`onlineEndpoints/deployments`), its verb."""
+    """A request to a resource: its path, its kind (`onlineEndpoints/deployments`), and the verb of a POST."""
 
     request: wire.Request
     path: str
@@ -62,8 +62,14 @@ class Arm:
             return
         self.store.put(_workspace(workspace))
         for name, container in storage.CONTAINERS.items():
-            self.store.put(_resource(f"{workspace}/datastores/{name}", "datastores", storage.datastore(name, container)))
-        compute = {"computeType": "AmlCompute", "provisioningState": "Succeeded", "properties": {"vmSize": "STANDARD_D2_V2"}}
+            self.store.put(
+                _resource(f"{workspace}/datastores/{name}", "datastores", storage.datastore(name, container))
+            )
+        compute = {
+            "computeType": "AmlCompute",
+            "provisioningState": "Succeeded",
+            "properties": {"vmSize": "STANDARD_D2_V2"},
+        }
         self.store.put(_resource(f"{workspace}/computes/cpu-cluster", "computes", compute) | {"location": REGION})
 
     def handle(self, request: wire.Request) -> wire.Answer:
@@ -74,7 +80,9 @@ class Arm:
         if "/mfeoperation" in path.lower():
             return self.operations(request)
         if path.lower().endswith("/providers/microsoft.authorization/permissions"):
-            return wire.Answer(200, {"value": [{"actions": self.rights, "notActions": [], "dataActions": [], "notDataActions": []}]})
+            return wire.Answer(
+                200, {"value": [{"actions": self.rights, "notActions": [], "dataActions": [], "notDataActions": []}]}
+            )
         if "/providers/microsoft.insights/metrics" in path.lower():
             return self._special(Call(request, path, "insights")) or wire.error(404, "NotFound", path)
         call = self._call(request, path)
@@ -216,7 +224,9 @@ def _frozen(resource: Resource) -> dict[str, Any]:
 def kept(path: str, kind: str, body: dict[str, Any], before: Resource | None) -> Resource:
     """The resource that a PUT makes: the whole body, nothing of what was there but who made it when."""
     made = _resource(path, kind, {**(body.get("properties") or {})})
-    made |= {name: value for name, value in body.items() if name not in ("properties", "id", "name", "type", "systemData")}
+    made |= {
+        name: value for name, value in body.items() if name not in ("properties", "id", "name", "type", "systemData")
+    }
     if before is not None:
         made["systemData"] |= {"createdAt": before["systemData"]["createdAt"]}
     return made

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azureml_emulator import arm, wire
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azureml_emulator.storage import Storage
     from azureml_emulator.store import Resource, Store
 

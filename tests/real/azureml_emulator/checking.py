@@ -150,8 +150,12 @@ class _Walk:
         known: dict[str, Any] = {}
         for part in parts:
             known |= part.get("properties") or {}
-        extra = next((p["additionalProperties"] for p in parts if isinstance(p.get("additionalProperties"), dict)), None)
-        found += [f"{at}: {name} is required" for p in parts for name in p.get("required", []) if value.get(name) is None]
+        extra = next(
+            (p["additionalProperties"] for p in parts if isinstance(p.get("additionalProperties"), dict)), None
+        )
+        found += [
+            f"{at}: {name} is required" for p in parts for name in p.get("required", []) if value.get(name) is None
+        ]
         lower = {name.lower(): name for name in known}
         for name, item in value.items():
             if name.lower() in lower:

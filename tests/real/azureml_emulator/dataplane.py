@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from azureml_emulator.store import Resource, Store
     from azureml_emulator.tracking import Tracking
 
-_RUN = re.compile(r"(?i)/history/v1\.0(/subscriptions/.+/workspaces/[^/]+)/(?:experiments/[^/]+/)?runs/([^/]+)(?:/(\w+))?")
-_STATUS = {"CancelRequested": "CancelRequested"}
+_RUN = re.compile(
+    r"(?i)/history/v1\.0(/subscriptions/.+/workspaces/[^/]+)/(?:experiments/[^/]+/)?runs/([^/]+)(?:/(\w+))?"
+)
 _TYPES = {"mlflow_model": "MLFlowModel", "custom_model": "CustomModel", "triton_model": "TritonModel"}
 
 
@@ -26,7 +27,7 @@ class DataPlane:
         path = request.path
         if path.startswith("/discovery"):
             base = f"https://{arm.DATAPLANE}"
-            return wire.Answer(200, {key: base for key in ("api", "history", "mlflow", "catalog", "experimentation")})
+            return wire.Answer(200, dict.fromkeys(("api", "history", "mlflow", "catalog", "experimentation"), base))
         tokens.require(request)
         if path.startswith("/mlflow/"):
             return self._tracking.handle(request)
@@ -53,7 +54,9 @@ class DataPlane:
         if match is None:
             raise wire.Fault(404, "NotFound", asset)
         job, output = match.groups()
-        base = f"azureml:/{arm.WORKSPACE_ID}".replace("resourceGroups", "resourcegroups").replace(f"providers/{arm.PROVIDER}/", "")
+        base = f"azureml:/{arm.WORKSPACE_ID}".replace("resourceGroups", "resourcegroups").replace(
+            f"providers/{arm.PROVIDER}/", ""
+        )
         return f"{base}/datastores/workspaceblobstore/paths/azureml/{job}/{output}/"
 
     def _job(self, workspace: str, name: str) -> Resource:

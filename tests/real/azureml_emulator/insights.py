@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from azureml_emulator.arm import Call
     from azureml_emulator.serving import Serving
 
-_QUANTILES = {"RequestLatency_P50": 0.5, "RequestLatency_P90": 0.9, "RequestLatency_P95": 0.95, "RequestLatency_P99": 0.99}
+_QUANTILES = {
+    "RequestLatency_P50": 0.5,
+    "RequestLatency_P90": 0.9,
+    "RequestLatency_P95": 0.95,
+    "RequestLatency_P99": 0.99,
+}
 
 
 class Insights:
@@ -41,11 +46,17 @@ class Insights:
         series = [
             {
                 "metadatavalues": [{"name": {"value": n}, "value": v} for n, v in zip(split, key, strict=True)],
-                "data": [{"timeStamp": _iso(minute)} | _figure(name, found) for minute, found in sorted(minutes.items())],
+                "data": [
+                    {"timeStamp": _iso(minute)} | _figure(name, found) for minute, found in sorted(minutes.items())
+                ],
             }
             for key, minutes in sorted(groups.items())
         ]
-        return {"name": {"value": name}, "unit": "Count" if name not in _QUANTILES else "Milliseconds", "timeseries": series}
+        return {
+            "name": {"value": name},
+            "unit": "Count" if name not in _QUANTILES else "Milliseconds",
+            "timeseries": series,
+        }
 
 
 def _figure(name: str, found: list[tuple[int, float]]) -> dict[str, float]:

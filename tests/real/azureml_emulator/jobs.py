@@ -14,9 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from azureml_emulator import arm, jobyaml, wire
-
 from gates.runtime import process
 
 if TYPE_CHECKING:
@@ -81,7 +79,11 @@ class Jobs:
     def _again(self, before: Resource, body: dict[str, Any]) -> Resource:
         """A PUT on a job that is there changes what people say of it, and nothing that it does."""
         given = body.get("properties") or {}
-        told = {key: given[key] for key in ("tags", "properties", "displayName", "description", "isArchived") if key in given}
+        told = {
+            key: given[key]
+            for key in ("tags", "properties", "displayName", "description", "isArchived")
+            if key in given
+        }
         before["properties"] |= told
         return self._store.put(before)
 
@@ -95,7 +97,10 @@ class Jobs:
                 self._store.change(call.path, status="CancelRequested")
         if child is not None:
             threading.Thread(target=child.terminate, args=(2.0,), daemon=True).start()
-        headers = {"Location": f"https://management.azure.com{call.path}?api-version=2023-02-01-preview", "Retry-After": "1"}
+        headers = {
+            "Location": f"https://management.azure.com{call.path}?api-version=2023-02-01-preview",
+            "Retry-After": "1",
+        }
         return wire.Answer(202, {}, headers) if child is not None else wire.Answer(200, {})
 
     def _run(self, path: str) -> None:
@@ -130,7 +135,7 @@ class Jobs:
         (home / "options.json").write_text(json.dumps(options))
         root = Path(__file__).resolve().parents[1]
         env = {**self._env, "PYTHONPATH": f"{root}{os.pathsep}{root.parents[1]}"}
-        argv = [sys.executable, "-m", "azureml_emulator.jobrun", home / "options.json"]
+        argv: list[str | Path] = [sys.executable, "-m", "azureml_emulator.jobrun", home / "options.json"]
         with self._turn:
             now = self._store.get(path)
             if now is None or now["properties"]["status"] == "CancelRequested":
@@ -159,7 +164,3 @@ class Jobs:
     def stop(self) -> None:
         for child in self._children.values():
             child.terminate(1.0)
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())

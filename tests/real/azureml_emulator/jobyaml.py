@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
 from azureml_emulator import wire
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from azureml_emulator.assets import Assets
     from azureml_emulator.store import Resource
 
-_SAMPLING = {"Random": "random", "Grid": "grid", "Bayesian": "bayesian"}
+_STOP = {
+    "slackFactor": "slack_factor", "slackAmount": "slack_amount", "evaluationInterval": "evaluation_interval",
+    "delayEvaluation": "delay_evaluation", "truncationPercentage": "truncation_percentage",
+}  # fmt: skip
+_SWEEP = ("search_space", "objective", "limits", "sampling_algorithm")
 
 
 def write(job: Resource, assets: Assets, home: Path) -> Path:
@@ -73,7 +78,10 @@ class _Writer:
 
     def command(self, about: dict[str, Any]) -> dict[str, Any]:
         """The keys of a command: of a job, a sweep's trial, a component."""
-        made: dict[str, Any] = {"command": about["command"], "environment": self._environment(about.get("environmentId"))}
+        made: dict[str, Any] = {
+            "command": about["command"],
+            "environment": self._environment(about.get("environmentId")),
+        }
         if about.get("codeId"):
             made["code"] = str(self._assets.fetch(about["codeId"], self._folder("code")))
         if about.get("environmentVariables"):
@@ -115,23 +123,22 @@ class _Writer:
         stop = about.get("earlyTermination")
         if stop:
             kind = re.sub(r"(?<!^)(?=[A-Z])", "_", stop["policyType"]).lower()
-            known = {"slackFactor": "slack_factor", "slackAmount": "slack_amount", "evaluationInterval": "evaluation_interval",
-                     "delayEvaluation": "delay_evaluation", "truncationPercentage": "truncation_percentage"}  # fmt: skip
-            made["early_termination"] = {"type": kind} | {ours: stop[key] for key, ours in known.items() if stop.get(key)}
+            made["early_termination"] = {"type": kind} | {_STOP[key]: stop[key] for key in _STOP if stop.get(key)}
         return made
 
     def step(self, step: dict[str, Any]) -> dict[str, Any]:
         """A node of a pipeline: its component's command with the node's inputs."""
         kind = str(step.get("type") or "command")
         made: dict[str, Any] = {"type": kind, "inputs": self.inputs(step.get("inputs") or {})}
-        outputs = {n: v for n, v in (step.get("outputs") or {}).items() if v}
+        outputs = {name: value for name, value in (step.get("outputs") or {}).items() if value}
         if outputs:
-            made["outputs"] = {name: value.get("value") or {"type": str(value.get("type", "uri_folder"))} for name, value in outputs.items()}
+            made["outputs"] = {name: _step_output(value) for name, value in outputs.items()}
         if kind == "command":
             made["component"] = str(self._component(str(step["componentId"])))
         elif kind == "sweep":
-            made |= {key: step[key] for key in ("search_space", "objective", "limits", "sampling_algorithm") if key in step}
-            made["trial"] = str(self._component(str(step["trial"]["componentId"] if isinstance(step["trial"], dict) else step["trial"])))
+            made |= {key: step[key] for key in _SWEEP if key in step}
+            trial = step["trial"]
+            made["trial"] = str(self._component(str(trial["componentId"] if isinstance(trial, dict) else trial)))
         else:
             raise wire.Fault(400, "UserError", f"the emulator runs no {kind} step")
         if step.get("environment_variables"):
@@ -153,6 +160,10 @@ class _Writer:
         path = folder / "component.yml"
         path.write_text(yaml.safe_dump(spec, sort_keys=False))
         return path
+
+
+def _step_output(value: dict[str, Any]) -> Any:
+    return value.get("value") or {"type": str(value.get("type", "uri_folder"))}
 
 
 def _distribution(value: Any) -> dict[str, Any]:

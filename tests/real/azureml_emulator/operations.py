@@ -52,7 +52,10 @@ class Operations:
         try:
             work()
             if rule is not None:
-                problem = {"code": rule.code if rule.code != "InternalServerError" else FAILURE, "message": rule.message}
+                problem = {
+                    "code": rule.code if rule.code != "InternalServerError" else FAILURE,
+                    "message": rule.message,
+                }
         except wire.Fault as fault:
             problem = fault.answer.body["error"]
         except Exception as error:
@@ -82,4 +85,8 @@ class Operations:
 
 def busy(resource: dict[str, Any] | None) -> bool:
     """Whether an operation runs on it."""
-    return resource is not None and resource["properties"].get("provisioningState") in ("Creating", "Updating", "Deleting")
+    return resource is not None and resource["properties"].get("provisioningState") in (
+        "Creating",
+        "Updating",
+        "Deleting",
+    )

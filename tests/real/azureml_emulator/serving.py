@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from azureml_emulator import wire
 
+from azureml_emulator import wire
 from gates.backends.local.endpoint import client
 from gates.errors import GatesError
 from gates.lineage.digest import file_digest, model_digest
@@ -74,12 +74,12 @@ class Serving:
         (self._folder / f"{name}.keys").write_text(json.dumps(keys))
 
     def deploy(self, endpoint: str, resource: Resource, before: Resource | None) -> None:
-        """Start the model server, or a new one where what it is made of has changed. Fault 400 when it does not come up."""
+        """Start the model server, or a new one where what it is made of has changed. 400 when it does not come up."""
         name, about = resource["name"], resource["properties"]
         made_of = ("model", "codeConfiguration", "environmentId", "environmentVariables", "requestSettings")
-        if before is not None and all(before["properties"].get(key) == about.get(key) for key in made_of):
-            if before["properties"].get("provisioningState") != "Failed":
-                return
+        old = {} if before is None else before["properties"]
+        if old.get("provisioningState") == "Succeeded" and all(old.get(key) == about.get(key) for key in made_of):
+            return
         if before is not None:
             self.remove(endpoint, name)
         home = self._folder / "fetched" / endpoint / f"{name}-{int(time.time() * 1e6)}"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azureml_emulator import faults
-
 from gates.runtime import process
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ REGION = "westeurope"
 HOSTS = (
     "management.azure.com", "login.microsoftonline.com", f"{REGION}.api.azureml.ms", "*.blob.core.windows.net",
     f"*.{REGION}.inference.ml.azure.com", "pipelines.actions.githubusercontent.com", "dev.azure.com",
+    "*.vault.azure.net",
 )  # fmt: skip
 START_SECONDS = 180.0
 
@@ -102,7 +102,7 @@ def begin(folder: Path, *, environments: Path | None = None) -> Running:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "real"), str(ROOT)))}
     if environments is not None:
         env["EMULATOR_ENVIRONMENTS"] = str(environments)
-    argv = [sys.executable, "-m", "azureml_emulator", folder]
+    argv: list[str | Path] = [sys.executable, "-m", "azureml_emulator", folder]
     child = process.start(argv, cwd=folder, env=env, log=folder / "emulator.log", grace=20.0)
     until = time.monotonic() + START_SECONDS
     while not address.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import http.client
-import json
 import os
 import re
 import secrets
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azureml_emulator import wire
-
 from gates.runtime import process
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ class Storage:
         script, node = azurite(), shutil.which("node")
         if script is None or node is None:
             raise RuntimeError("azurite is not installed: run `make test` once, or set GATES_AZURITE")
-        argv = [
+        argv: list[str | Path] = [
             node, script, "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", self._folder / "data",
             "--silent", "--skipApiVersionCheck", "--disableTelemetry",
         ]  # fmt: skip
@@ -113,7 +111,9 @@ class Storage:
         expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
         if blob:
             permission = BlobSasPermissions(read=True)
-            query = generate_blob_sas(ACCOUNT, container, blob, account_key=self.key, permission=permission, expiry=expiry)
+            query = generate_blob_sas(
+                ACCOUNT, container, blob, account_key=self.key, permission=permission, expiry=expiry
+            )
             return f"https://{HOST}/{container}/{blob}?{query}"
         permission = ContainerSasPermissions(read=True, list=True, write=write, create=write, add=write)
         query = of_container(ACCOUNT, container, account_key=self.key, permission=permission, expiry=expiry)
@@ -184,11 +184,8 @@ def secrets_of(storage: Storage) -> dict[str, Any]:
 def datastore(name: str, container: str) -> dict[str, Any]:
     """The properties of a datastore."""
     return {
-        "datastoreType": "AzureBlob", "accountName": ACCOUNT, "containerName": container, "endpoint": "core.windows.net",
+        "datastoreType": "AzureBlob", "accountName": ACCOUNT, "containerName": container,
+        "endpoint": "core.windows.net",
         "protocol": "https", "isDefault": name == "workspaceblobstore", "serviceDataAccessAuthIdentity": "None",
         "credentials": {"credentialsType": "AccountKey"}, "properties": None, "tags": {}, "subscriptionId": None,
     }  # fmt: skip
-
-
-def as_json(path: Path) -> Any:
-    return json.loads(path.read_text())

@@ -80,7 +80,7 @@ class Tokens:
         way = "secret" if "client_secret" in form else str(assertion.get("way", "certificate"))
         if way == "secret" and form["client_secret"] != SECRET:
             return _refuse(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
-        if way != "secret" and assertion.get("aud") not in ("api://AzureADTokenExchange",):
+        if way != "secret" and assertion.get("aud") != "api://AzureADTokenExchange":
             return _refuse(401, "invalid_client", "AADSTS700212: No matching federated identity record found.")
         if way != "secret" and float(assertion.get("exp", 0)) < time.time():
             return _refuse(401, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range.")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azureml_emulator import wire
-
 from gates.backends.local import tracking as local
 
 if TYPE_CHECKING:
@@ -76,7 +75,9 @@ class Tracking:
 
     def run_of(self, job: str) -> str:
         """The run that carries the job's name as a tag; empty while there is none."""
-        experiments = [one["experiment_id"] for one in self._post("experiments/search", max_results=1000)["experiments"]]
+        experiments = [
+            one["experiment_id"] for one in self._post("experiments/search", max_results=1000)["experiments"]
+        ]
         filtered = f"tags.`emulator.job` = '{job}'"
         runs = self._post("runs/search", experiment_ids=experiments, filter=filtered).get("runs") or []
         top = [one for one in runs if not _tag(one, "mlflow.parentRunId")] or runs

@@ -56,7 +56,7 @@ class Answer:
         return json.dumps(self.body).encode()
 
 
-class Fault(Exception):  # noqa: N818  # an answer that is raised
+class Fault(Exception):  # an answer that is raised
     """An answer with an error body, from anywhere below a handler."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:

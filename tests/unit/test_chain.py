@@ -78,6 +78,45 @@ def test_torn_tail_is_left_out_by_readers_and_cut_by_the_next_append(tmp_path: P
     added = chain.append({"type": "after"})
     assert chain.read() == [*whole, added]
     assert tail not in chain.path.read_bytes()
+    assert chain.path.read_bytes().endswith(b"}\n"), "nothing of the torn tail may stay behind the new line"
+
+
+@pytest.mark.parametrize("kept", [0, 2, 5])
+def test_a_chain_follows_one_that_it_is_the_beginning_of(tmp_path: Path, kept: int) -> None:
+    other = _chain(tmp_path)
+    chain = Chain(tmp_path / "ours" / "audit.jsonl")
+    if kept:
+        chain.path.parent.mkdir()
+        chain.path.write_bytes(b"".join(_lines(other)[:kept]) + b'{"torn')
+    assert chain.follow(other)
+    assert chain.path.read_bytes() == other.path.read_bytes()
+
+
+def test_a_chain_that_went_another_way_follows_nothing(tmp_path: Path) -> None:
+    other, ours = _chain(tmp_path), Chain(tmp_path / "ours.jsonl")
+    ours.path.write_bytes(b"".join(_lines(other)[:2]))
+    ours.append({"type": "ours"})
+    before = ours.path.read_bytes()
+    assert not ours.follow(other)
+    assert ours.path.read_bytes() == before
+    longer = Chain(tmp_path / "longer.jsonl")
+    longer.path.write_bytes(b"".join(_lines(other)))
+    longer.append({"type": "more"})
+    assert not longer.follow(other)
+    assert len(longer.read()) == 6
+
+
+def test_a_broken_chain_is_neither_followed_nor_follows(tmp_path: Path) -> None:
+    other, ours = _chain(tmp_path), Chain(tmp_path / "ours.jsonl")
+    lines = _lines(other)
+    ours.path.write_bytes(lines[1])
+    with pytest.raises(ChainBroken):
+        ours.follow(other)
+    whole = Chain(tmp_path / "whole.jsonl")
+    other.path.write_bytes(b"".join([lines[1], lines[0], *lines[2:]]))
+    with pytest.raises(ChainBroken):
+        whole.follow(other)
+    assert whole.read() == []
 
 
 def test_torn_first_line(tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ class Slices:
 
     def sizes(self) -> Iterable[tuple[str, int]]:
         """(name, rows) of each slice."""
-        counted: dict[int, int] = {}
-        for code in self.codes.tolist():
-            counted[code] = counted.get(code, 0) + 1
-        return [(name, counted.get(i, 0)) for i, name in enumerate(self.names)]
+        import numpy as np
+
+        counted = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        return list(zip(self.names, counted, strict=True))
 
     def missing(self, required: Mapping[str, Sequence[Any]]) -> list[str]:
         """`feature=value` of each value that is required of one of these features and in no row."""

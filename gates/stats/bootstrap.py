@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from gates.stats import student
 from gates.stats.estimate import Estimate
-from gates.stats.proportion import z_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +34,12 @@ def bca(
     replicates: NDArray[np.float64],
     jackknife: NDArray[np.float64],
     multiplicity: NDArray[np.float64],
-    confidence: float,
+    z: float,
 ) -> tuple[float, float]:
     """Bias-corrected and accelerated interval (Efron 1987, JASA 82:171-185; Efron & Tibshirani 1993, eq. 14.9-14.15).
 
     replicates: (B,) bootstrap values, all finite. jackknife: (u,) leave-one-out values, multiplicity: (u,) how many
-    rows share each. Quantiles interpolate linearly.
+    rows share each. z: how far to reach, e.g. proportion.z_of(0.95). Quantiles interpolate linearly.
     """
     below = (np.count_nonzero(replicates < value) + 0.5 * np.count_nonzero(replicates == value)) / len(replicates)
     edge = 0.5 / len(replicates)
@@ -47,7 +47,6 @@ def bca(
     centred = np.average(jackknife, weights=multiplicity) - jackknife
     spread = float(np.sum(multiplicity * centred**2))
     acceleration = 0.0 if spread == 0.0 else float(np.sum(multiplicity * centred**3)) / (6.0 * spread**1.5)
-    z = z_of(confidence)
     shifted = z0 + np.array([-z, z])
     levels = ndtr(z0 + shifted / np.maximum(1.0 - acceleration * shifted, 1e-3))
     low, high = np.quantile(replicates, levels)
@@ -64,7 +63,8 @@ def interval(
     floor: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """BCa interval of `statistic`, which maps sums (..., d) to values (...).
+    """BCa interval of `statistic`, which maps sums (..., d) to values (...), with levels expanded as Student's t is
+    wider than the normal (Hesterberg 2015, Am. Statist. 69:371, section 4.4).
 
     distinct: (u, d) float64, distinct rows (or sums by cluster) in lexicographic order; counts: (u,) how often each was
     seen. Resamples in which the statistic is undefined (NaN) are left out; when they are
@@ -76,8 +76,8 @@ def interval(
     value = float(statistic(counts @ distinct))
     if n < FEWEST:
         return Estimate(value, -np.inf, np.inf, n, "too few to resample")
-    replicates = _replicates(distinct, counts, statistic, seed, resamples)
-    usable = replicates[np.isfinite(replicates)]
+    drawn = replicates(distinct, counts, statistic, seed, resamples)
+    usable = drawn[np.isfinite(drawn)]
     if len(usable) < 0.99 * resamples:
         return Estimate(value, -np.inf, np.inf, n, "undefined in too many resamples")
     if np.ptp(usable) <= 1e-12 * max(1.0, abs(value)):
@@ -85,13 +85,17 @@ def interval(
         return Estimate(value, value - half, value + half, n, "no resample differs")
     left_out = statistic(counts @ distinct - distinct)
     known = np.isfinite(left_out)
-    low, high = bca(value, usable, left_out[known], counts[known].astype(np.float64), confidence)
+    shared = counts[known].astype(np.float64)
+    order = np.argsort(left_out[known], kind="stable")
+    z = student.reach(confidence, student.spread(left_out[known][order], shared[order]).degrees)
+    low, high = bca(value, usable, left_out[known], shared, z)
     return Estimate(value, min(low, value), max(high, value), n, "BCa bootstrap")
 
 
-def _replicates(
+def replicates(
     distinct: NDArray[np.float64], counts: NDArray[np.int64], statistic: Statistic, seed: int, resamples: int
 ) -> NDArray[np.float64]:
+    """(resamples,) values of multinomial resamples; see `interval`."""
     n, rng = int(counts.sum()), np.random.default_rng(seed)
     share = counts / n
     step = max(1, CHUNK // len(counts))

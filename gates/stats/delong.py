@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit, logit, ndtr
 
+from gates.stats import student
 from gates.stats.estimate import Estimate, Unusable
-from gates.stats.proportion import clopper_pearson, z_of
+from gates.stats.proportion import clopper_pearson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,52 +39,64 @@ def components(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> Comp
     m, n = len(of_positive), len(of_negative)
     if m == 0 or n == 0:
         raise Unusable("the target holds one class only, so there is no ROC curve")
-    sorted_positive, sorted_negative = np.sort(of_positive), np.sort(of_negative)
-    v10 = _share_below(sorted_negative, of_positive, sorted_positive)
-    v01 = 1.0 - _share_below(sorted_positive, of_negative, sorted_negative)
-    return Components(float(np.sort(v10).sum() / m), v10, v01)
+    twice10 = _twice_below(np.sort(of_negative), of_positive)
+    twice01 = _twice_below(np.sort(of_positive), of_negative)
+    return Components(int(twice10.sum()) / (2 * m * n), twice10 / (2.0 * n), 1.0 - twice01 / (2.0 * m))
 
 
-def _share_below(
-    reference: NDArray[np.float64], values: NDArray[np.float64], in_order: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """For each value, the share of the sorted `reference` below it, ties one half. `in_order`: the values, sorted."""
-    below = np.searchsorted(reference, in_order, side="left") + np.searchsorted(reference, in_order, side="right")
-    ranks = np.empty(len(values))
-    ranks[np.argsort(values, kind="stable")] = below
-    return ranks / (2.0 * len(reference))
+def _twice_below(reference: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """For each of `values`, twice the number of the ascending `reference` below it, ties once.
+
+    Asked in ascending order: a search that jumps about is ten times as slow.
+    """
+    order = np.argsort(values)
+    ascending = values[order]
+    below = np.searchsorted(reference, ascending, side="left")
+    below += np.searchsorted(reference, ascending, side="right")
+    found = np.empty_like(below)
+    found[order] = below
+    return found
 
 
-def _covariance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return 0.0 if len(a) < 2 else float(np.sort((a - np.sort(a).mean()) * (b - np.sort(b).mean())).sum()) / (len(a) - 1)
+def _spread(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> student.Spread:
+    """Of an area or of a difference of areas, from the components of both classes (DeLong 1988, eq. 5-7)."""
+    parts = [student.spread(np.sort(part)) for part in (positive, negative) if len(part) > 1]
+    return student.joined(parts) if parts else student.Spread(0.0, student.FEWEST)
 
 
 def auc(positive: NDArray[np.bool_], scores: NDArray[np.float64], confidence: float) -> Estimate:
-    """The area with an interval on the logit scale (Pepe 2003, section 5.2.5), which stays inside (0, 1).
+    """The area with its interval; see `components` and `interval`."""
+    return interval(components(positive, scores), confidence)
+
+
+def interval(parts: Components, confidence: float) -> Estimate:
+    """An interval on the logit scale (Pepe 2003, section 5.2.5), which stays inside (0, 1).
 
     A perfect ranking has no variance to estimate: there the bound is Clopper-Pearson over min(m, n) independent pairs.
     """
-    parts = components(positive, scores)
     m, n = len(parts.positive), len(parts.negative)
-    variance = _covariance(parts.positive, parts.positive) / m + _covariance(parts.negative, parts.negative) / n
-    pairs = min(m, n)
-    if variance <= 0.0 or not 0.0 < parts.auc < 1.0:
+    spread, pairs = _spread(parts.positive, parts.negative), min(m, n)
+    if spread.variance <= 0.0 or not 0.0 < parts.auc < 1.0:
         low, high = clopper_pearson(parts.auc * pairs, pairs, confidence)
         return Estimate(parts.auc, low, high, m + n, "Clopper-Pearson over pairs")
-    half = z_of(confidence) * np.sqrt(variance) / (parts.auc * (1.0 - parts.auc))
+    half = student.reach(confidence, spread.degrees) * spread.error / (parts.auc * (1.0 - parts.auc))
     low, high = expit(logit(parts.auc) - half), expit(logit(parts.auc) + half)
     return Estimate(parts.auc, float(low), float(high), m + n, "DeLong")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """difference = a - weight * b, its standard error, and the two-sided p of difference = 0."""
+    """difference = a - weight * b, its spread, and the two-sided p of difference = 0 (normal, as published)."""
 
-    a: float
-    b: float
+    a: Components
+    b: Components
     difference: float
-    standard_error: float
+    spread: student.Spread
     p: float
+
+    @property
+    def standard_error(self) -> float:
+        return self.spread.error
 
 
 def compare(
@@ -91,10 +104,7 @@ def compare(
 ) -> Comparison:
     """Two areas on the same rows, as correlated as they are (DeLong 1988, eq. 5-7, contrast (1, -weight))."""
     ca, cb = components(positive, a), components(positive, b)
-    contrast10, contrast01 = ca.positive - weight * cb.positive, ca.negative - weight * cb.negative
-    variance = _covariance(contrast10, contrast10) / len(contrast10) + _covariance(contrast01, contrast01) / len(
-        contrast01
-    )
-    difference, se = ca.auc - weight * cb.auc, float(np.sqrt(variance))
-    p = 1.0 if se == 0.0 else float(2.0 * ndtr(-abs(difference) / se))
-    return Comparison(ca.auc, cb.auc, difference, se, p)
+    spread = _spread(ca.positive - weight * cb.positive, ca.negative - weight * cb.negative)
+    difference = ca.auc - weight * cb.auc
+    p = 1.0 if spread.error == 0.0 else float(2.0 * ndtr(-abs(difference) / spread.error))
+    return Comparison(ca, cb, difference, spread, p)

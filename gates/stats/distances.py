@@ -63,9 +63,15 @@ class _Blocks:
         """The most that G − F can be inside each block."""
 
     def ks(self) -> float:
-        chosen = np.maximum(self.above, self.under) > self.seen
-        if not chosen.any():
-            return self.seen
+        most, seen = np.maximum(self.above, self.under), self.seen
+        for part in self._slabs(most > seen):
+            chosen = part[most[part] > seen]
+            if len(chosen):
+                seen = max(seen, self._largest(chosen))
+        return seen
+
+    def _largest(self, chosen: NDArray[np.int64]) -> float:
+        """The largest distance at and just before a reference value inside the chosen blocks."""
         take = _members(chosen, self.x_from, self.x_to)
         values, inside = self.x[take], self.y[_members(chosen, self.y_from, self.y_to)]
         lost = np.repeat(_lost(chosen, self.y_from, self.y_to), (self.x_to - self.x_from)[chosen])
@@ -73,7 +79,15 @@ class _Blocks:
         g_before = (np.searchsorted(inside, values, side="left") + lost) / self.m
         f_at = (take[np.searchsorted(values, values, side="right") - 1] + 1) / self.n
         f_before = take[np.searchsorted(values, values, side="left")] / self.n
-        return max(self.seen, float(np.max(f_at - g_at, initial=0.0)), float(np.max(g_before - f_before, initial=0.0)))
+        return max(float(np.max(f_at - g_at, initial=0.0)), float(np.max(g_before - f_before, initial=0.0)))
+
+    def _slabs(self, chosen: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+        """The chosen blocks by number, in groups of about a slab of values."""
+        blocks = np.flatnonzero(chosen)
+        if not len(blocks):
+            return []
+        groups = np.cumsum((self.x_to - self.x_from + self.y_to - self.y_from)[blocks]) // SLAB
+        return np.split(blocks, np.flatnonzero(np.diff(groups)) + 1)
 
     def w1(self) -> float:
         low, high = min(self.x[0], self.y[0]), max(self.x[-1], self.y[-1])
@@ -84,10 +98,7 @@ class _Blocks:
         f = self.x_from * width + _grown(self.x, self.x_from, ends, near)
         g = self.y_from * width + _grown(self.y, self.y_from, ends, near)
         sure = float(np.sum(np.abs(f / self.n - g / self.m), where=~unsure))
-        chosen = np.flatnonzero(unsure)
-        groups = np.cumsum((self.x_to - self.x_from + self.y_to - self.y_from)[chosen]) // SLAB
-        parts = np.split(chosen, np.flatnonzero(np.diff(groups)) + 1) if len(chosen) else []
-        return sure + sum(self._merged(part, ends, near) for part in parts)
+        return sure + sum(self._merged(part, ends, near) for part in self._slabs(unsure))
 
     def _merged(self, chosen: NDArray[np.int64], ends: NDArray[np.float64], near: Near) -> float:
         """∫ |F − G| over the chosen blocks, none of them empty, by a merge of what lies in them."""

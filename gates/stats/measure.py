@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,9 @@ class Difference:
     candidate: float
     champion: Estimate
     p: float | None = None
+
+
+MOST_COUNTED = 1_000_000  # cells for which a table of counts is kept
 
 
 CELLS: dict[str, tuple[int, int]] = {
@@ -152,11 +155,11 @@ def _cell_profiles(data: Prepared) -> tuple[NDArray[np.float64], NDArray[np.int6
     code = data.truth.astype(np.int64)
     for model in data.models:
         code = code * k + model.answer
-    cells, inverse = np.unique(code, return_inverse=True)
-    one_hot = np.eye(len(cells))
+    cells, seen = _tallied(code, k ** (1 + len(data.models)))
     if data.cluster is None:
-        distinct, counts = one_hot, np.bincount(inverse).astype(np.int64)
+        distinct, counts = np.eye(len(cells)), seen
     else:
+        inverse = np.searchsorted(cells, code)
         groups = int(data.cluster.max()) + 1
         by_entity = np.bincount(data.cluster * len(cells) + inverse, minlength=groups * len(cells))
         distinct, counts = np.unique(
@@ -164,8 +167,20 @@ def _cell_profiles(data: Prepared) -> tuple[NDArray[np.float64], NDArray[np.int6
         )
     answers = [cells // k ** (len(data.models) - 1 - i) % k for i in range(len(data.models))]
     truth = cells // k ** len(data.models)
-    maps = [np.eye(k * k)[truth * k + answer] for answer in answers]
+    maps = [np.zeros((len(cells), k * k)) for _ in answers]
+    for one, answer in zip(maps, answers, strict=True):
+        one[np.arange(len(cells)), truth * k + answer] = 1.0
     return distinct, counts.astype(np.int64), maps
+
+
+def _tallied(code: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The codes in [0, size) that occur, ascending, and how often; without a sort where they are few."""
+    if size > MOST_COUNTED:
+        found, counts = np.unique(code, return_counts=True)
+        return found, counts.astype(np.int64)
+    counts = np.bincount(code, minlength=size)
+    found = np.flatnonzero(counts)
+    return found, counts[found].astype(np.int64)
 
 
 def _resampled(metric: str, data: Prepared, ask: Ask) -> Estimate:
@@ -192,16 +207,17 @@ def difference(metric: str, data: Prepared, ask: Ask, *, weight: float = 1.0, me
 
     method: auto, delong, tango or paired_bootstrap; raises Unusable where that one does not fit the metric.
     """
+    if metric in ("roc_auc", "average_precision"):
+        areas = precision_recall.area_difference(metric, data, ask.confidence, ask.average, weight)
+        return Difference(areas.difference, areas.candidate, areas.champion, areas.p)
+    if metric in losses.LOSSES:
+        return _loss_difference(metric, data, ask, weight)
     candidate = estimate(metric, _only(data, 0), ask)
     champion = estimate(metric, _only(data, 1), ask)
     found: Estimate
     p: float | None = None
     if metric == "expected_calibration_error":
         found = calibration_error.difference(data, ask.confidence, ask.seed, weight)
-    elif metric in losses.LOSSES:
-        found = _loss_difference(metric, data, ask, weight)
-    elif metric in ("roc_auc", "average_precision"):
-        found, p = precision_recall.area_difference(metric, data, ask.confidence, ask.average, weight)
     else:
         discordant = _discordant(metric, ask.average, data) if weight == 1.0 and data.cluster is None else None
         if method == "tango" and discordant is None:
@@ -246,7 +262,7 @@ def _resampled_difference(metric: str, data: Prepared, ask: Ask, weight: float) 
     return bootstrap.interval(distinct, counts, contrast, confidence=ask.confidence, seed=ask.seed, floor=floor)
 
 
-def _loss_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Estimate:
+def _loss_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Difference:
     loss = losses.LOSSES[metric]
     ours, theirs = loss.rows(data, 0), loss.rows(data, 1)
     d = ours.shape[1]
@@ -257,5 +273,7 @@ def _loss_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Es
             np.concatenate([sums[..., d:-1], n], axis=-1)
         )
 
-    rows = np.concatenate([ours, theirs], axis=1)
-    return moments.estimate(rows, contrast, confidence=ask.confidence, seed=ask.seed, cluster=data.cluster)
+    more: dict[str, Any] = {"confidence": ask.confidence, "seed": ask.seed, "cluster": data.cluster}
+    champion = moments.estimate(theirs, loss.statistic, **more)
+    found = moments.estimate(np.concatenate([ours, theirs], axis=1), contrast, **more)
+    return Difference(found, found.value + weight * champion.value, champion)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gates.stats import bootstrap
+from gates.stats import bootstrap, student
 from gates.stats.estimate import Estimate, Unusable
-from gates.stats.proportion import z_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,8 +69,7 @@ def _jackknife(
     confidence: float,
 ) -> Estimate:
     """Jackknife standard error (Efron & Tibshirani 1993, eq. 11.5), a block of rows at a time, and bounds bent by the
-    acceleration as BCa bends them: value + se w / (1 - a w)^2 with w = a +- z (ABC without its terms of curvature;
-    DiCiccio & Efron 1992, Biometrika 79:231). Few large losses among many rows make the bounds uneven.
+    acceleration as BCa bends them. Few large losses among many rows make the bounds uneven, and wide.
     """
     n = len(added)
     left_out = np.empty(n)
@@ -79,13 +77,10 @@ def _jackknife(
         block = slice(start, start + BLOCK)
         count = np.ones(len(added[block])) if held is None else held[block]
         left_out[block] = statistic(total - np.column_stack([added[block], count]))
-    left_out.sort()
     if not np.isfinite(left_out).all():
         return Estimate(value, -np.inf, np.inf, n, "undefined without one row")
-    left_out -= left_out.mean()
-    squared = left_out**2
-    spread = float(squared.sum())
-    acceleration = 0.0 if spread == 0.0 else -float((squared * left_out).sum()) / (6.0 * spread**1.5)
-    w = acceleration + np.array([-1.0, 1.0]) * z_of(confidence)
-    low, high = value + np.sqrt((n - 1) / n * spread) * w / np.maximum(1.0 - acceleration * w, 1e-3) ** 2
-    return Estimate(value, min(float(low), value), max(float(high), value), n, "accelerated jackknife")
+    left_out -= value
+    left_out *= 1.0 - n  # pseudo-values: the value's own scale, whose mean has the jackknife's variance
+    left_out.sort()
+    low, high = student.spread(left_out).bounds(value, confidence)
+    return Estimate(value, low, high, n, "accelerated jackknife")

@@ -122,7 +122,9 @@ def change(
 ) -> Estimate:
     """The candidate's disparity minus the champion's on the same rows, by a paired BCa bootstrap over cells."""
     code = ((groups * 2 + (truth == 1)) * 2 + (candidate == 1)) * 2 + (champion == 1)
-    cells, counts = np.unique(code, return_counts=True)
+    counts = np.bincount(code)
+    cells = np.flatnonzero(counts)
+    counts = counts[cells]
     grid = np.eye(size * 8)[cells]
 
     def contrast(sums: NDArray[np.float64]) -> NDArray[np.float64]:

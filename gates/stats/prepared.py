@@ -66,9 +66,9 @@ def column(values: Any, name: str) -> NDArray[Any]:
     if array.dtype.kind == "O":
         array = _from_objects(array, name)
     if array.dtype.kind in "bui":
-        return array.astype(np.int64)
+        return array.astype(np.int64, copy=False)
     if array.dtype.kind == "f":
-        array = array.astype(np.float64)
+        array = array.astype(np.float64, copy=False)
         bad = int(np.count_nonzero(~np.isfinite(array)))
         if bad:
             raise Unusable(f"{name} holds {bad} values that are missing or not finite")

@@ -7,6 +7,7 @@ PY ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do "
 BIN := $(CURDIR)/.venv/bin
 JOBS ?= 2
 NODE_MODULES := ado-tasks/node_modules/.package-lock.json
+AZURITE := tests/real/azureml_emulator/node_modules/.package-lock.json
 
 .PHONY: help run test check unit real bench vsix lock sync clean
 help: ## this list
@@ -15,7 +16,7 @@ help: ## this list
 run: .venv/complete ## the example's story under real GitHub Actions steps (act); KEEP=1 keeps the endpoint
 	@$(BIN)/python .ci/story.py
 
-test: .venv/complete $(NODE_MODULES) check unit real ## everything
+test: .venv/complete $(NODE_MODULES) $(AZURITE) check unit real ## everything
 
 check: .venv/complete ## formatting, lint, types, layers, generated files
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -26,7 +27,7 @@ check: .venv/complete ## formatting, lint, types, layers, generated files
 unit: .venv/complete ## tests that start no process and open no socket
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/sync -n $(JOBS) --dist worksteal
 
-real: .venv/complete $(NODE_MODULES) ## tests with the real parts: act, MLflow, model servers, processes, a browser
+real: .venv/complete $(NODE_MODULES) $(AZURITE) ## tests with the real parts: act, MLflow, model servers, processes, a browser
 	@.ci/browser.sh
 	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadfile
 
@@ -53,7 +54,7 @@ clean: ## remove what was built
 	@$(BIN)/python .ci/install.py
 	@touch $@
 
-$(NODE_MODULES): ado-tasks/package-lock.json .venv/complete
-	@echo "setting up ado-tasks/node_modules"
-	@$(BIN)/python .ci/nodes.py
+%/node_modules/.package-lock.json: %/package-lock.json .venv/complete
+	@echo "setting up $*/node_modules"
+	@$(BIN)/python .ci/nodes.py $*
 	@touch $@

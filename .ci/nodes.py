@@ -1,6 +1,6 @@
 """Finds the Node.js programs that the tasks are built with and tested on: 24 from the Python environment, 20 from npm.
 
-`python .ci/nodes.py` installs ado-tasks/node_modules as package-lock.json has it, with the npm that comes with 24.
+`python .ci/nodes.py FOLDER` installs FOLDER/node_modules as its package-lock.json says, with the npm of Node.js 24.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> int:
     npm = node.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
     env = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"}
     command = [str(node), str(npm), "ci", "--silent", "--ignore-scripts"]
-    return subprocess.run(command, cwd=ROOT / "ado-tasks", env=env, check=False).returncode
+    return subprocess.run(command, cwd=ROOT / sys.argv[1], env=env, check=False).returncode
 
 
 if __name__ == "__main__":

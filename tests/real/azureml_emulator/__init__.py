@@ -11,6 +11,7 @@
     operations.py    long-running operations
     endpoints.py     online endpoints and deployments; serving.py runs their model servers, insights.py counts requests
     jobs.py          jobs; jobrun.py runs one in a process of its own
+    traffic.py       diagnostic settings and the traffic log of endpoints in Log Analytics
     dataplane.py     run history, resolved data URIs, discovery
     storage.py       azurite, and what the service itself reads and writes there
 

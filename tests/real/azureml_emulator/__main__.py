@@ -23,6 +23,7 @@ from azureml_emulator.start import HOSTS
 from azureml_emulator.storage import Storage
 from azureml_emulator.store import Store
 from azureml_emulator.tracking import Tracking
+from azureml_emulator.traffic import LOGS, Traffic
 
 if TYPE_CHECKING:
     from azureml_emulator.server import Handler
@@ -43,7 +44,10 @@ def main() -> int:
     manager = arm.Arm(store, data, Log(folder / "invalid.jsonl"))
     plane = DataPlane(store, data, assets, tracking)
     keys = vault.Vault(folder / "vault")
+    traffic = Traffic(store)
+    manager.monitor, serving.noted = traffic.manage, traffic.note
     known: dict[str, Handler] = {
+        LOGS: traffic.query,
         vault.HOST: keys.handle,
         "management.azure.com": manager.handle, tokens.LOGIN: given.entra, tokens.GITHUB: given.github,
         tokens.DEVOPS: given.devops, tokens.IMDS: given.metadata, storage.HOST: data.handle,

@@ -51,6 +51,7 @@ class Arm:
         self.store, self.data, self._invalid = store, data, invalid
         self.special: dict[str, Callable[[Call], wire.Answer | None]] = {}
         self.operations: Callable[[wire.Request], wire.Answer] = lambda _: wire.Answer(404)
+        self.monitor = self.operations
         self.rights: list[str] = ["*"]
         for workspace in (WORKSPACE_ID, OTHER_WORKSPACE_ID):
             self._furnish(workspace)
@@ -85,6 +86,8 @@ class Arm:
             )
         if "/providers/microsoft.insights/metrics" in path.lower():
             return self._special(Call(request, path, "insights")) or wire.error(404, "NotFound", path)
+        if "/providers/microsoft.insights/" in path.lower() or "/microsoft.operationalinsights/" in path.lower():
+            return self.monitor(request)
         call = self._call(request, path)
         self._check(call)
         return self._special(call) or self._plain(call)

@@ -42,6 +42,7 @@ class Serving:
         self._endpoints: dict[str, client.LocalEndpoint] = {}
         self.seen: list[tuple[float, str, str, int, float]] = []
         """Requests: when, endpoint, deployment, status, milliseconds."""
+        self.noted: Callable[[str, str, int, float, float, wire.Request], None] = lambda *_: None
 
     def open(self, name: str) -> client.LocalEndpoint:
         with self._turn:
@@ -162,7 +163,9 @@ class Serving:
             return wire.Answer(404, {"message": f"no deployment {deployment}"})
         answer = local.ask(request.body, deployment=deployment, timeout=60)
         status = answer.status or 502
-        self.seen.append((time.time(), endpoint, deployment, status, (time.perf_counter() - begun) * 1000))
+        took = (time.perf_counter() - begun) * 1000
+        self.seen.append((time.time(), endpoint, deployment, status, took))
+        self.noted(endpoint, deployment, status, took, time.time(), request)
         headers = {PINNED: deployment, "Content-Type": "application/json", "x-ms-request-id": f"{time.time_ns()}"}
         return wire.Answer(status, answer.body, headers)
 

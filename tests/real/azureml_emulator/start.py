@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[3]
-NPM = ROOT / ".venv" / "azurite"
-"""Where `make test` installs azurite from the lock file beside this one."""
+NPM = Path(__file__).resolve().parent
+"""Where `make test` installs azurite, from the lock file beside this one."""
 REGION = "westeurope"
 HOSTS = (
     "management.azure.com", "login.microsoftonline.com", f"{REGION}.api.azureml.ms", "*.blob.core.windows.net",
     f"*.{REGION}.inference.ml.azure.com", "pipelines.actions.githubusercontent.com", "dev.azure.com",
+    "api.loganalytics.io",
     "*.vault.azure.net",
 )  # fmt: skip
 START_SECONDS = 180.0

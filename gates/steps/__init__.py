@@ -39,6 +39,7 @@ COMMANDS = {
         *STEPS,
         Command("rollback", "rollback", "Route all traffic back to a deployment, now.", action=True),
         Command("reconcile", "reconcile", "Finish or undo what a killed deployment left.", action=True),
+        Command("comment", "comment", "Put a report on the pull request, in place.", action=True, takes="report"),
         Command("endpoint status", "endpoint_status", "What a local endpoint serves, as JSON."),
         Command("endpoint stop", "endpoint_stop", "Stop a local endpoint; nothing of it stays."),
         Command("policy check", "policy_check", "Parse and lint a policy."),

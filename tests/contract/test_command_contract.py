@@ -39,6 +39,7 @@ BASE = {
     "run": "run --steps drift-check",
     "rollback": "rollback",
     "reconcile": "reconcile",
+    "comment": "comment",
 }
 EXITS = {0: "passed", 1: "refused", 2: "invalid", 3: "inconclusive", 4: "error"}
 

@@ -33,6 +33,7 @@ OTHERS = {
     "GATES_INTERPRETER",
     "GATES_EXTRAS",
     "GATES_STEP",
+    "GATES_TOKEN",
 }
 PATH = re.compile(r"(?:gates|tests|docs|examples|actions|benchmarks|\.ci|\.github|lock|templates)/[\w./*-]+")
 BANNED = re.compile(

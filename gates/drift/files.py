@@ -8,7 +8,7 @@ from gates.drift.column import kind_of
 from gates.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Masks = Sequence[NDArray[np.bool_] | None] | None
+
+
+LARGE = 1 << 20
+"""Rows of a column that are decoded at once."""
 
 
 class Reader(Protocol):
@@ -68,7 +72,7 @@ class ParquetReader:
     def read_piece(self, name: str, piece: int) -> list[pa.Array[Any]]:
         file = self._open(name)
         try:
-            return self._column(file, name, piece)
+            return list(self._column(file, name, piece))
         finally:
             file.close()
 
@@ -83,14 +87,17 @@ class ParquetReader:
             lambda: pq.ParquetFile(self.path, metadata=self._footer, read_dictionary=[name] if words else None),
         )
 
-    def _column(self, file: Any, name: str, piece: int) -> list[pa.Array[Any]]:
-        def read() -> list[pa.Array[Any]]:
-            table = file.read_row_group(piece, columns=[name], use_threads=False)
-            chunks: list[pa.Array[Any]] = table.column(name).chunks
-            return chunks
-
-        arrays: list[pa.Array[Any]] = _guard(self.path, "parquet", read, name)
-        return arrays
+    def _column(self, file: Any, name: str, piece: int) -> Iterator[pa.Array[Any]]:
+        """One row group's; a large one in batches, since a file may be a single group of any size."""
+        if self.pieces[piece] <= LARGE:
+            table = _guard(
+                self.path, "parquet", lambda: file.read_row_group(piece, columns=[name], use_threads=False), name
+            )
+            yield from table.column(name).chunks
+            return
+        batches = file.iter_batches(LARGE, row_groups=[piece], columns=[name], use_threads=False)
+        while (batch := _guard(self.path, "parquet", lambda: next(batches, None), name)) is not None:
+            yield batch.column(0)
 
 
 class TableReader:
@@ -110,7 +117,7 @@ class TableReader:
         return chunks
 
 
-def _masked(arrays: list[pa.Array[Any]], mask: NDArray[np.bool_] | None) -> Iterator[pa.Array[Any]]:
+def _masked(arrays: Iterable[pa.Array[Any]], mask: NDArray[np.bool_] | None) -> Iterator[pa.Array[Any]]:
     import pyarrow as pa
 
     at = 0

@@ -149,17 +149,30 @@ def batches(source: Source, name: str, memory: int | None, room: Room | None = N
         yield numbers(source.chunks(name), source.rows, room)
         return
     limit = max(1, memory // 8)
-    held: list[pa.Array[Any]] = []
-    rows = 0
-    for chunk in source.chunks(name):
-        for start in range(0, len(chunk), limit):
-            piece = chunk.slice(start, limit)
-            if rows and rows + len(piece) > limit:
-                yield numbers(held, rows, room)
-                held, rows = [], 0
-            held.append(piece)
-            rows += len(piece)
-    yield numbers(held, rows, room)
+    pieces = _Pieces(source.chunks(name))
+    while pieces.more():
+        yield numbers(pieces.portion(limit), limit, room)
+
+
+class _Pieces:
+    """A column's arrays in portions of rows, straight from the file: nothing is gathered first."""
+
+    def __init__(self, chunks: Iterator[pa.Array[Any]]) -> None:
+        self._chunks = chunks
+        self._left: pa.Array[Any] | None = None
+
+    def more(self) -> bool:
+        while self._left is None or not len(self._left):
+            self._left = next(self._chunks, None)
+            if self._left is None:
+                return False
+        return True
+
+    def portion(self, rows: int) -> Iterator[pa.Array[Any]]:
+        while rows and self.more() and self._left is not None:
+            piece, self._left = self._left.slice(0, rows), self._left.slice(rows)
+            rows -= len(piece)
+            yield piece
 
 
 def merge(one: Profile, other: Profile) -> Profile:

@@ -143,7 +143,7 @@ def _against(
     held: ColumnProfile, current: Source, name: str, kind: Kind, memory: int, spare: Room, *, streamed: bool = False
 ) -> ColumnDrift:
     base = ColumnDrift(name, kind, held.n, 0, held.missing, 0, method="profile")
-    room = None if current.rows * _ROOM <= memory else memory // 4
+    room = None if current.rows * _ROOM <= memory else memory // 2
     batches = profiles.batches(current, name, room, spare)
     if held.sketch is None:  # the reference is all null, of no type
         seen = [len(b.values) for b in batches]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VOCABULARY = 50_000
+SLICE = 100_000
+"""Rows that are split into tokens at once: tokens take several times the room of the text."""
 ARRAYS = ("hashes", "counts", "lengths", "length_counts")
 _SPLIT = r"[^\pL\pN_]+"
 
@@ -64,9 +66,11 @@ def words(chunks: Iterable[pa.Array[Any]], cap: int = VOCABULARY) -> tuple[Words
             array = array.dictionary_decode()
         nulls += array.null_count
         array = pc.drop_null(array)
-        parts.append(_measured(array, np.ones(len(array), dtype=np.int64), cap))
-        if len(parts) > 1:
-            parts = [merge(parts[0], parts[1], cap)]
+        for at in range(0, len(array), SLICE):
+            piece = array.slice(at, SLICE)
+            parts.append(_measured(piece, np.ones(len(piece), dtype=np.int64), cap))
+            if len(parts) > 1:
+                parts = [merge(parts[0], parts[1], cap)]
     return (parts[0] if parts else from_counts({}, cap)), nulls
 
 

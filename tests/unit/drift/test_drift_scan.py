@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from gates.drift.source import Source, from_table
 from gates.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gates.drift.found import ColumnDrift
 
 FLOATS = st.lists(
@@ -130,6 +133,35 @@ def test_two_files_that_do_not_fit_are_compared_by_profile_and_say_so() -> None:
     assert found.ks is not None
     assert abs(found.ks - exact.ks) <= found.ks_bound
     assert 0 < found.ks_bound < 0.01
+
+
+def peak_of(action: Callable[[], Any]) -> int:
+    """The most bytes of numpy and of Arrow, each at its worst."""
+    pool: Any = pa.default_memory_pool()
+    before, worst = pool.bytes_allocated(), pool.max_memory()
+    tracemalloc.start()
+    try:
+        action()
+        return int(tracemalloc.get_traced_memory()[1] + max(0, pool.max_memory() - max(worst, before)))
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_budget_is_kept_whatever_the_rows() -> None:
+    memory, rng = 4_000_000, np.random.default_rng(9)
+    ref, cur = source(x=rng.normal(size=1_500_000)), source(x=rng.normal(size=1_300_000))
+    scan(source(x=[1.0, 2.0]), source(x=[1.0]))  # imports
+    profile = build(ref)
+    assert peak_of(lambda: scan(profile, cur, memory=memory)) < memory + 3_000_000  # the points of the profile
+    assert peak_of(lambda: scan(ref, cur, memory=memory)) < memory + 8_000_000  # those of six parts, being merged
+    assert peak_of(lambda: scan(ref, cur)) > 20_000_000
+
+
+def test_two_equal_samples_need_no_more_room_than_themselves() -> None:
+    x = np.random.default_rng(2).normal(size=1_000_000)
+    same = source(x=x)
+    assert scan(same, same)[0].ks == 0.0
+    assert peak_of(lambda: scan(same, same)) < 3 * x.nbytes
 
 
 @given(seed=st.integers(0, 10_000))

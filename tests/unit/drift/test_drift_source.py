@@ -12,6 +12,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+from gates.drift import files
 from gates.drift.column import categories, numbers
 from gates.drift.source import Source, from_table, open_source
 from gates.errors import InvalidInput
@@ -94,6 +95,17 @@ def test_a_window_and_a_sample_keep_columns_aligned(tmp_path: Path, name: str) -
     both = open_source(path, time_column="t", window=("2026-01-02", "2026-01-05"), sample=2)
     assert both.rows == 2
     assert set(column(both, "k")) <= {2, None, 4}
+
+
+def test_a_large_row_group_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"x": pa.array([None, *range(99)]), "s": [str(i % 7) for i in range(100)]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    whole = open_source(tmp_path / "a.parquet", sample=60)
+    expected = [column(whole, name) for name in ("x", "s")]
+    monkeypatch.setattr(files, "LARGE", 9)
+    again = open_source(tmp_path / "a.parquet", sample=60)
+    assert [column(again, name) for name in ("x", "s")] == expected
+    assert max(len(chunk) for chunk in again.chunks("x")) <= 9
 
 
 def test_times_of_every_unit_are_microseconds() -> None:

@@ -1,11 +1,12 @@
-"""The job summary: verdict first, then the table, then what folds away. The same text on every platform."""
+"""The job summary: verdict first, then the table, then what folds away. The same text on every platform, but that a
+rollout is a Mermaid chart where the platform draws one."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from gates.reports import distributions
+from gates.reports import distributions, rollouts
 from gates.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ _COLUMNS_SHOWN = 40
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def summary(report: GateReport, facts: Mapping[str, str]) -> str:
-    """The markdown of one step: `facts` are its outputs worth showing, in order."""
+def summary(
+    report: GateReport, facts: Mapping[str, str], *, rollout: Mapping[str, Any] | None = None, mermaid: bool = False
+) -> str:
+    """The markdown of one step: `facts` are its outputs worth showing, in order; `rollout` is a `rollout.v1`."""
     title = f"## {report.step}: {headline(report)}"
     parts = [title, cell(report.note)]
     if report.checks:
@@ -39,6 +42,8 @@ def summary(report: GateReport, facts: Mapping[str, str]) -> str:
         parts.append(
             f"**Retrain: {'yes' if wants else 'no'}**" + (f" – {cell(report.retrain['reason'])}" if wants else "")
         )
+    if rollout is not None:
+        parts.append(rollouts.section(rollout, cell, mermaid=mermaid))
     parts.append(_facts(facts))
     parts.append(_provenance(report))
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 480, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 28, 24
-_REFERENCE, _CURRENT, _TEXT = "#8fb4d9", "#b3261e", "#555555"
+# 3 to 1 and more on white and on near black, and text as the page has it.
+_REFERENCE, _CURRENT, _TEXT = "#4f86c0", "#d0533f", "currentColor"
 _LONGEST = 14
+_BAD = "\ufffe\uffff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def distribution(name: str, histogram: Mapping[str, Any], *, identifier: str) -> str:
@@ -130,6 +132,6 @@ def _short(text: str, longest: int) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, and without the characters that XML 1.0 cannot hold."""
-    legal = "".join(c if c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff" else "�" for c in text)
+    """Escaped, and without the characters that XML 1.0 cannot hold or that turn the reading direction."""
+    legal = "".join(c if c >= " " and not "\ud800" <= c <= "\udfff" and c not in _BAD else "�" for c in text)
     return escape(legal)

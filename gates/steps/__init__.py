@@ -45,6 +45,7 @@ COMMANDS = {
         Command("policy check", "policy_check", "Parse and lint a policy."),
         Command("policy explain", "policy_explain", "Say in plain words what each check requires."),
         Command("replay", "replay", "Decide again from a report's stored evidence, byte for byte.", takes="report"),
+        Command("report html", "report_html", "Reports as one self-contained page for people.", takes="report"),
         Command("model list", "model_list", "The registered versions, with digests and aliases."),
         Command("model card", "model_card", "The model card: what lineage knows and what people say."),
         Command("lineage verify", "lineage_verify", "Verify a version's bytes and records; train it again and grade."),

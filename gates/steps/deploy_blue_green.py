@@ -21,7 +21,7 @@ from gates.project import parse_rollout
 from gates.rollout import machine
 from gates.rollout.plan import ApprovalRule, Plan, Rollout, green_name
 from gates.serving import DeploymentSpec
-from gates.steps import deploying, judged, records, state
+from gates.steps import deploying, judged, pages, records, state
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended
 
@@ -73,10 +73,11 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     seen: deploying.Seen = {}
     plan = _plan(inputs, context, policy, files, version, folder, seen)
     context.platform.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}")
+    journal = context.backend.journal(files.endpoint_name)
     try:
         ended = machine.deploy(
             plan, endpoint=endpoint, champion=deploying.ChampionAlias(context, version.name, policy),
-            journal=context.backend.journal(files.endpoint_name), clock=deploying.WallClock(),
+            journal=journal, clock=deploying.WallClock(),
             say=lambda where, text: context.say(f"{where:<14} {text}" if where else text), stop=lambda: False,
             owner=f"{socket.gethostname()}:{os.getpid()}", supersede=inputs.supersede,
         )  # fmt: skip
@@ -89,7 +90,8 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     names = ("state", "live_deployment", "previous_deployment", "endpoint_url", "rolled_back", "deploy_id")
     shown = {**values_of(out, *names), "reason": ended.reason, "ungated": inputs.allow_ungated, **_timings(ended)}
     report = deploying.report_of(context, policy, version, seen, allowed=ended.outcome == "passed")
-    context.write_report(report, out, shown, policy_file=policy.file)
+    rollout = pages.write_rollout(context, endpoint, journal)
+    context.write_report(report, out, shown, policy_file=policy.file, rollout=rollout)
     return _end(ended, context, version, plan)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gates.inputs import option, output
 from gates.rollout import machine
-from gates.steps import judged, restoring
+from gates.steps import judged, pages, restoring
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, done
 
@@ -36,7 +36,8 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     ended = machine.rollback(**ports, to=inputs.to or None)
     out.state, out.live_deployment = ended.state, ended.live
     shown = {**values_of(out, "state", "live_deployment"), "reason": ended.reason}
-    context.write_report(done(context, policy=policy), out, shown, policy_file=policy.file)
+    rollout = pages.write_rollout(context, ports["endpoint"], ports["journal"])
+    context.write_report(done(context, policy=policy), out, shown, policy_file=policy.file, rollout=rollout)
     restoring.require(ended)
     restoring.note(context, ended, ports["endpoint"])
     return Ended(message=f"{ended.live} has the traffic: {ended.reason}")

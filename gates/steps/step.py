@@ -121,11 +121,18 @@ class Context:
         return value
 
     def write_report(
-        self, report: GateReport, out: CommonOutputs, shown: Mapping[str, str], *, policy_file: Path | None = None
+        self,
+        report: GateReport,
+        out: CommonOutputs,
+        shown: Mapping[str, str],
+        *,
+        policy_file: Path | None = None,
+        rollout: Mapping[str, Any] | None = None,
     ) -> None:
         """Write report.json, summary.md and junit.xml; say the checks, the annotations and the summary.
 
-        `shown` are the figures for the summary's table; `policy_file` is where annotations point.
+        `shown` are the figures for the summary's table; `policy_file` is where annotations point; `rollout` is what a
+        rollout did over time (`rollout.timeline`).
         """
         from gates.reports import junit  # an XML library: `gates --help` does without
 
@@ -138,10 +145,11 @@ class Context:
         }
         text, digest = json_report.render(report, run)
         path = self.report_dir / "report.json"
-        summary = markdown.summary(report, shown)
+        summary = markdown.summary(report, shown, rollout=rollout, mermaid=self.platform.name == "github")
         write_whole(path, text)
         write_whole(self.report_dir / "summary.md", summary)
         write_whole(self.report_dir / "junit.xml", junit.render(report))
+        self.platform.publish(self.report_dir, self.step, tests=bool(report.checks))
         out.report_path, out.report_digest = str(path), digest
         for line in markdown.lines(report):
             self.platform.say(line)

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from page_world import rollout
 
 from gates.reports import json as json_report
 from gates.reports import junit, markdown
@@ -63,6 +64,7 @@ DONE = GateReport(
     policy={"digest": "", "name": "", "revision": 0, "source": ""}, model={"digest": "sha256:" + "b" * 64},
     champion=None, data={"digest": "", "rows": 0}, checks=(), note="not judged: the policy has no stage 'register'",
 )  # fmt: skip
+ROLLOUT = rollout()
 REPORTS = {"every-status": EVERY, "drift": DRIFT, "not-judged": DONE}
 
 
@@ -74,6 +76,9 @@ def texts() -> dict[str, str]:
         found[f"{name}.txt"] = "".join(line + "\n" for line in markdown.lines(report))
         found[f"{name}.junit.xml"] = junit.render(report)
         found[f"{name}.json"] = json_report.render(report, RUN)[0]
+    for where, mermaid in (("github", True), ("azure-devops", False)):
+        facts = {"state": "SUCCEEDED"}
+        found[f"rollout.{where}.md"] = markdown.summary(DONE, facts, rollout=ROLLOUT, mermaid=mermaid)
     return found
 
 

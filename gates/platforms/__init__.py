@@ -14,6 +14,7 @@ from gates.platforms import azure_devops, github, shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from typing import TextIO
 
 Level = Literal["error", "warning", "notice"]
@@ -41,6 +42,14 @@ class Platform(Protocol):
     def set_outputs(self, outputs: Mapping[str, str]) -> None: ...
 
     def append_summary(self, markdown: str) -> None: ...
+
+    def publish(self, folder: Path, name: str, *, tests: bool) -> None:
+        """A report's folder, where the platform keeps reports: an artifact, and with `tests` the Tests tab."""
+        ...
+
+    def tag(self, *names: str) -> None:
+        """Words by which the run can be found again, where the platform has such."""
+        ...
 
     def complete(self, exit_code: int, message: str) -> None:
         """The last word, where the platform wants one."""

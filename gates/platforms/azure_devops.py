@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from gates.platforms import Level
+
+
+_NOT_IN_A_NAME = re.compile(r"[^\w. -]")
 
 
 class AzureDevOps:
@@ -58,6 +62,23 @@ class AzureDevOps:
         except OSError as error:
             raise Unavailable(f"cannot write the summary {path}: {error.strerror}") from error
         self._command("task.uploadsummary", str(path.absolute()))
+
+    def publish(self, folder: Path, name: str, *, tests: bool) -> None:
+        env = self._env
+        parts = ["gates", name, *(env.get(v, "") for v in ("SYSTEM_STAGENAME", "SYSTEM_JOBNAME"))]
+        attempt = env.get("SYSTEM_JOBATTEMPT", "1")
+        if attempt != "1":
+            parts.append(attempt)
+        title = _NOT_IN_A_NAME.sub("-", "-".join(part for part in parts if part and part != "__default"))
+        if tests:
+            self._command("results.publish", "", type="JUnit", mergeResults="true", runTitle=title,
+                          publishRunAttachments="true", resultFiles=str((folder / "junit.xml").absolute()))  # fmt: skip
+        report = str((folder / "report.json").absolute())
+        self._command("artifact.upload", report, containerfolder=title, artifactname=title)
+
+    def tag(self, *names: str) -> None:
+        for name in names:
+            self._command("build.addbuildtag", _NOT_IN_A_NAME.sub("-", name)[:256])
 
     def complete(self, exit_code: int, message: str) -> None:
         result = "Failed" if exit_code else "SucceededWithIssues" if self._warned else "Succeeded"

@@ -53,6 +53,12 @@ class GitHub:
             "GITHUB_STEP_SUMMARY", cut(markdown, SUMMARY_LIMIT, "\n\n… cut: the report file has the rest.\n") + "\n"
         )
 
+    def publish(self, folder: Path, name: str, *, tests: bool) -> None:
+        """actions/upload-artifact is the workflow's own choice."""
+
+    def tag(self, *names: str) -> None:
+        """GitHub has no tags for runs."""
+
     def complete(self, exit_code: int, message: str) -> None:  # noqa: ARG002  # GitHub reads the exit code itself
         for level, count in self._annotated.items():
             if count > _SHOWN:

@@ -9,6 +9,7 @@ from gates.platforms.text import neutral
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from typing import TextIO
 
     from gates.platforms import Level
@@ -44,6 +45,12 @@ class Shell:
 
     def append_summary(self, markdown: str) -> None:
         """The terminal's own rendering is said by the report; the summary stands in the report folder."""
+
+    def publish(self, folder: Path, name: str, *, tests: bool) -> None:
+        """The report stands in its folder."""
+
+    def tag(self, *names: str) -> None:
+        """A terminal has none."""
 
     def complete(self, exit_code: int, message: str) -> None:
         """The exit code is the last word."""

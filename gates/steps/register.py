@@ -184,6 +184,7 @@ def _register(inputs: Inputs, context: Context, out: Outputs, folder: Path, dige
     version, new = context.backend.register(name, folder, digest=digest, run_id=run_id, tags=tags, lineage=lineage.path)
     out.model_name, out.model_version, out.model_uri = version.name, version.version, version.uri
     out.registered = "true" if new else "false"
+    context.platform.tag(f"{version.name}-{version.version}")
     if inputs.alias:
         current = context.backend.find(name, alias=inputs.alias)
         context.backend.move_alias(

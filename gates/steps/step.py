@@ -150,6 +150,7 @@ class Context:
         write_whole(self.report_dir / "summary.md", summary)
         write_whole(self.report_dir / "junit.xml", junit.render(report))
         self.platform.publish(self.report_dir, self.step, tests=bool(report.checks))
+        self.platform.publish(self.report_dir, self.step, tests=bool(report.checks))
         out.report_path, out.report_digest = str(path), digest
         for line in markdown.lines(report):
             self.platform.say(line)

@@ -97,6 +97,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     end = ended(report)
     shown = {"message": end.message, **values_of(out, "failed_checks")}
     context.write_report(report, out, shown, policy_file=policy.file)
+    context.platform.tag(f"gate-{report.verdict.value.lower()}")
     _record(context, report, out.report_digest, policy)
     state.remember(context, "validate-gate", report=out.report_path)
     return end

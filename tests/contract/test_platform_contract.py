@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from gates.platforms import PLATFORMS, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 NAMES = sorted(PLATFORMS)
 LEVELS = ("error", "warning", "notice")
@@ -28,7 +28,8 @@ HOSTILE = [
 COMMANDS = {
     "github": re.compile(r"^::(group|endgroup|error|warning|notice)( [a-z]+=[^:]*)?::"),
     "azure-devops": re.compile(
-        r"^##(\[(group|endgroup)\]|vso\[task\.(logissue|uploadsummary|setvariable|complete)[ \]])"
+        r"^##(\[(group|endgroup)\]|vso\[(task\.(logissue|uploadsummary|setvariable|complete)|results\.publish|"
+        r"artifact\.upload|build\.addbuildtag)[ \]])"
     ),
     "shell": re.compile(r"(?!)"),
 }
@@ -58,6 +59,8 @@ def everything(platform: Platform, text: str) -> None:
         platform.annotate(level, text, file=text, line=3, title=text)  # type: ignore[arg-type]  # levels of the tuple
     platform.set_outputs({"message": text})
     platform.append_summary(text)
+    platform.publish(Path(text.replace("\x00", "")), text, tests=True)
+    platform.tag(text)
     platform.end_group()
     platform.complete(1, text)
 

@@ -256,7 +256,7 @@ class Credential:
 
 
 def within(seconds: float, act: Callable[[], Any]) -> Any:
-    """What `act` returns or raises; TimeoutError after `seconds`, whatever its thread, which ends with us, still does."""
+    """What `act` returns or raises. TimeoutError after `seconds`; its thread ends with the process at the latest."""
     answers: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
 
     def run() -> None:

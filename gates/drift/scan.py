@@ -71,6 +71,11 @@ def scan(
         return tuple(pool.map(one, names))
 
 
+def _batch(memory: int) -> int:
+    """Bytes of values in one batch: the reference's and the current data's may both be held, and a part of a file."""
+    return memory * 3 // 8
+
+
 def _require(reference: Profile | Source, name: str) -> None:
     if not isinstance(reference, profiles.Profile):
         reference.require(name)
@@ -91,7 +96,7 @@ def _column(
         return _counted(held, current, name)
     if kind in ("numeric", "date"):
         if (reference.rows + current.rows) * _ROOM > memory:
-            made = profiles.build(reference, columns=[name], memory=memory // 2)
+            made = profiles.build(reference, columns=[name], memory=_batch(memory))
             return _against(made.columns[name], current, name, kind, memory, rooms[1], streamed=True)
         return _exact(reference, current, name, kind, rooms)
     made = profiles.build(reference, columns=[name], category_cap=cap)
@@ -143,7 +148,7 @@ def _against(
     held: ColumnProfile, current: Source, name: str, kind: Kind, memory: int, spare: Room, *, streamed: bool = False
 ) -> ColumnDrift:
     base = ColumnDrift(name, kind, held.n, 0, held.missing, 0, method="profile")
-    room = None if current.rows * _ROOM <= memory else memory // 2
+    room = None if current.rows * _ROOM <= memory else _batch(memory)
     batches = profiles.batches(current, name, room, spare)
     if held.sketch is None:  # the reference is all null, of no type
         seen = [len(b.values) for b in batches]

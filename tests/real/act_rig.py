@@ -1,7 +1,7 @@
 """Runs workflows of a throw-away repository under act, on the host, against a clean export of this work tree.
 
 act runs the work tree that `--local-repository` names, so the export is what a release would hold: what git tracks or
-would track. One HOME, one tool cache and one package cache serve a whole session, as on a runner that stands.
+would track. One HOME and one tool cache serve a whole session, as on a runner that stands.
 """
 
 from __future__ import annotations

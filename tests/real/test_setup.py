@@ -161,33 +161,3 @@ def test_a_tool_cache_that_cannot_be_written(setup: Setup) -> None:
     temporary = setup.cache.parent / "temp"
     assert setup.run(RUNNER_TEMP=str(temporary))[0] == 0
     assert temporary in setup.python().parents
-
-
-@pytest.mark.xdist_group("act-local")
-def test_a_users_own_environment_with_other_pins_stays_the_users(rig: Rig, need: object, tmp_path: Path) -> None:
-    """numpy and mlflow of the user are older than ours: ours judges, theirs is untouched and is what `python` finds."""
-    uv = PYTHON.parent / "uv"
-    if not uv.is_file():
-        pytest.skip("uv is not installed")
-    theirs = tmp_path / "their venv"
-    subprocess.run([uv, "venv", "--quiet", "--python", PYTHON, theirs], check=True, env=rig.env())
-    packages = next(theirs.glob("lib/python3*/site-packages"))
-    for name, version in (("numpy", "1.21.0"), ("mlflow", "1.30.0"), ("msgspec", "0.1"), ("gates", "0")):
-        (packages / name).mkdir()
-        (packages / name / "__init__.py").write_text(f"__version__ = {version!r}\nraise RuntimeError('theirs')\n")
-    before = sorted(path for path in theirs.rglob("*") if "__pycache__" not in path.parts)
-    setup = Setup(rig, tmp_path)
-    (tmp_path / "mlops.yml").write_text("version: 1\nmodel: m\n")
-    active = {"VIRTUAL_ENV": str(theirs), "PATH": f"{theirs / 'bin'}{os.pathsep}{setup.env['PATH']}",
-              "PYTHONPATH": str(packages), "PIP_TARGET": str(tmp_path / "target"), "UV_PYTHON": "3.99",
-              "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONHOME": ""}  # fmt: skip
-    code, said = setup.run(theirs / "bin/python", **active)
-    assert code == 0, said
-    assert not (tmp_path / "target").exists()
-    done = subprocess.run(
-        [setup.python(), "-I", "-c", "import gates.cli, msgspec; print(gates.__file__, msgspec.__file__)"],
-        env=setup.env | active, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert str(setup.cache) in done.stdout
-    assert "their venv" not in done.stdout
-    assert sorted(path for path in theirs.rglob("*") if "__pycache__" not in path.parts) == before

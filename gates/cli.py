@@ -145,7 +145,13 @@ def _backend(name: str, context: Context) -> Backend:
 
         uri = context.project.get("tracking_uri") or f"sqlite:///{context.state_dir / 'mlflow.db'}"
         return LocalBackend(context.state_dir, uri, context.python, context.env, context.say, context.platform.mask)
-    raise InvalidInput("backend 'azureml' is not built yet", hint="write backend: local")
+    from gates.backends.azureml.backend import connect
+
+    settings = context.project.settings
+    return connect(
+        settings.workspace, env=context.env, state_dir=context.state_dir, model=settings.model,
+        output=settings.train.model if settings.train else "model", say=context.say,
+    )  # fmt: skip
 
 
 def _can_be_folder(folder: Path | None, flag: str) -> None:

@@ -7,9 +7,10 @@ import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gates.backends.azureml import jobs
+from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
 from gates.backends.azureml.journal import BlobJournal
@@ -24,9 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gates.backends import EndpointFiles, ModelVersion, TrainedRun
-    from gates.backends.azureml.client import Workspace
 
 EVENTS = f"{ROOT}/events"
+
+
+class NamedWorkspace(Protocol):
+    """The key `workspace` of mlops.yml."""
+
+    @property
+    def subscription_id(self) -> str: ...
+    @property
+    def resource_group(self) -> str: ...
+    @property
+    def name(self) -> str: ...
 
 
 class AzureMLBackend:
@@ -136,6 +147,36 @@ class AzureMLBackend:
     def _registered(self, digest: str) -> str:
         found = self._registry.by_digest(self._model, digest)
         return "" if found is None else found.uri
+
+
+def connect(
+    named: NamedWorkspace | None, *, env: Mapping[str, str], state_dir: Path, model: str, output: str,
+    say: Callable[[str], None],
+) -> AzureMLBackend:  # fmt: skip
+    """The backend on the workspace that mlops.yml names. Nothing is asked of Azure before it is needed."""
+    if named is None:
+        raise InvalidInput("backend azureml needs a workspace", hint="add the key 'workspace' to mlops.yml")
+
+    def opened() -> tuple[Any, str]:
+        from gates.backends.azureml import credentials
+
+        return credentials.open_credential(env)
+
+    workspace = Workspace(
+        subscription=named.subscription_id, group=named.resource_group, name=named.name, open_credential=opened
+    )
+    return AzureMLBackend(workspace, state_dir=state_dir, model=model, output=output, run=run_of(env), say=say)
+
+
+def run_of(env: Mapping[str, str]) -> str:
+    """The pipeline's run, the same in each attempt at it; '' on a laptop and under act, where each is number 1."""
+    if env.get("ACT"):
+        return ""
+    if env.get("GITHUB_RUN_ID"):
+        return f"github {env.get('GITHUB_REPOSITORY', '')} {env['GITHUB_RUN_ID']}"
+    if env.get("BUILD_BUILDID"):
+        return f"azure-devops {env.get('SYSTEM_COLLECTIONURI', '')} {env['BUILD_BUILDID']}"
+    return ""
 
 
 def _lineage(version: ModelVersion) -> str:

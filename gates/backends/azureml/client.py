@@ -26,7 +26,7 @@ VERSION = "2025-01-01-preview"
 RETRIES = {"retry_total": 4, "retry_backoff_factor": 0.4, "retry_backoff_max": 10}
 """azure-core's: 408, 429, 5xx and lost connections; waits 0, 0.8, 1.6, 3.2 s, or what Retry-After says."""
 POLLING_SECONDS = 5
-_NOISY = ("azure", "msrest", "urllib3", "msal")
+_NOISY = ("azure", "azure.ai.ml", "msrest", "urllib3", "msal")
 
 
 class Workspace:
@@ -169,12 +169,17 @@ class Workspace:
 @contextlib.contextmanager
 def quiet(lines: io.TextIOBase | None = None) -> Iterator[None]:
     """What is printed inside goes to `lines`, or nowhere; what is logged or warned goes nowhere."""
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(lines or io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        finally:
+            logging.disable(before)
+            for name in _NOISY:  # the SDK gives its logger a level and a stream of its own when it is imported
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -7,6 +7,7 @@ answers as the gate was answered (serve_mlflow.py).
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -112,12 +113,9 @@ class Maker:
         for module in (serve_mlflow, mlflow_score, worker):
             source = Path(str(module.__file__))
             shutil.copy2(source, code / source.name)
-        variables = {**(body.get("environment_variables") or {})}
-        variables |= {"GATES_MODEL_DIGEST": spec.model_digest, "GATES_SCORE": self._score}
-        ours = {
-            "code_configuration": {"code": str(code), "scoring_script": SCRIPT},
-            "environment_variables": variables,
-        }
+        known = {"GATES_MODEL_DIGEST": spec.model_digest, "GATES_SCORE": self._score}
+        (code / serve_mlflow.SETTINGS).write_text(json.dumps(known), encoding="utf-8")
+        ours: dict[str, Any] = {"code_configuration": {"code": str(code), "scoring_script": SCRIPT}}
         return ours if body.get("environment") else {**ours, "environment": _environment(Path(spec.model))}
 
 

@@ -8,9 +8,12 @@ is unfinished; under a pipeline it is the platform's run.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
+import shutil
+import sys
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -18,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from gates import document
 from gates.backends import TrainedRun
-from gates.backends.azureml.calls import explain, explained
+from gates.backends.azureml.calls import explain
 from gates.backends.azureml.client import quiet
+from gates.backends.azureml.storage import Absent
 from gates.backends.local.endpoint.copies import code_digest
 from gates.backends.local.job_file import ask_sdk
 from gates.canonical import digest
@@ -116,11 +120,13 @@ def train(
 
 def identity_of(asked: Asked) -> str:
     """`sha256:…` of what the job is: its file, its code, its local inputs, and what the command line changed."""
+    with quiet():
+        whole = json.dumps(asked.entity._to_dict(), sort_keys=True, default=str)  # noqa: SLF001  # components inlined
     parts: dict[str, Any] = {
         "file": file_digest(asked.path), "compute": asked.compute, "timeout": str(asked.timeout or ""),
         "code": code_digest(code) if (code := code_of(asked)) is not None and code.is_dir() else "",
         "inputs": {name: _bytes(path) for name, path in sorted(local_inputs(asked).items())},
-        "whole": json.dumps(asked.entity._to_dict(), sort_keys=True, default=str),  # noqa: SLF001  # components inlined
+        "whole": whole,
     }  # fmt: skip
     return digest(parts)
 
@@ -262,6 +268,7 @@ class _Lines(io.TextIOBase):
 
     def __init__(self, hear: Callable[[str], None], *, skip: int = 0) -> None:
         self._hear, self._skip, self._rest, self.count = hear, skip, "", 0
+        self._out, self._err = sys.stdout, sys.stderr  # whoever hears a line may print it: not to us again
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
@@ -279,7 +286,8 @@ class _Lines(io.TextIOBase):
             return
         self.count += 1
         if self.count > self._skip:
-            self._hear(line)
+            with contextlib.redirect_stdout(self._out), contextlib.redirect_stderr(self._err):
+                self._hear(line)
 
 
 def cancel(workspace: Workspace, name: str) -> None:
@@ -289,20 +297,19 @@ def cancel(workspace: Workspace, name: str) -> None:
 
 def _fetch(asked: Asked, workspace: Workspace, storage: Storage, name: str, folder: Path) -> TrainedRun:
     """The job's outputs, metrics, and what it ran on."""
+    about = (workspace.get(f"jobs/{name}") or {}).get("properties") or {}
     outputs = folder / "outputs"
-    with quiet(), explained(f"the outputs of job {name}"):
-        workspace.ml.jobs.download(name, download_path=str(folder), output_name=asked.model_output)
-        downloaded = folder / "named-outputs" / asked.model_output
-    if not downloaded.is_dir():
-        raise JobFailed(f"job {name} wrote nothing to its output '{asked.model_output}'", hint="save the model there")
-    outputs.mkdir(parents=True, exist_ok=True)
     model = outputs / asked.model_output
     if model.exists():
-        import shutil
-
         shutil.rmtree(model)
-    downloaded.replace(model)
-    about = (workspace.get(f"jobs/{name}") or {}).get("properties") or {}
+    try:
+        storage.download(output_uri(about, name, asked.model_output), model)
+    except Unavailable as error:
+        if not isinstance(error, Absent):
+            raise
+        raise JobFailed(
+            f"job {name} wrote nothing to its output '{asked.model_output}'", hint="save the model there"
+        ) from error
     inputs, assets = _inputs(asked, storage, workspace, about, folder)
     run = run_of(workspace, name)
     return TrainedRun(
@@ -319,6 +326,27 @@ def _fetch(asked: Asked, workspace: Workspace, storage: Storage, name: str, fold
         seconds=0.0,
         assets=assets,
     )
+
+
+def resolved(workspace: Workspace, uri: str) -> str:
+    """The datastore path behind `azureml://…jobs/J/outputs/O`; any other URI as it is."""
+    match = re.search(r"^azureml://(?:.*/)?jobs/([^/]+)/outputs/([^/]+)/?$", uri)
+    if match is None:
+        return uri
+    about = (workspace.get(f"jobs/{match.group(1)}") or {}).get("properties") or {}
+    return output_uri(about, match.group(1), match.group(2))
+
+
+def output_uri(about: Mapping[str, Any], name: str, output: str) -> str:
+    """Where the output stands: as the job says, else where Azure puts it; of a sweep, the best trial's.
+
+    Not `jobs.download`: for an output of a model type this SDK fails before it asks.
+    """
+    said = str(((about.get("outputs") or {}).get(output) or {}).get("uri") or "")
+    if "/datastores/" in said and "/paths/" in said and "${{" not in said:
+        return said
+    best = str((about.get("properties") or {}).get("best_child_run_id") or "")
+    return f"azureml://datastores/workspaceblobstore/paths/azureml/{best or name}/{output}"
 
 
 def model_in(folder: Path, name: str) -> Path:
@@ -381,6 +409,7 @@ def _environment(workspace: Workspace, about: Mapping[str, Any], model: Path) ->
     found = workspace.get(f"environments/{match.group(1)}/versions/{match.group(2)}") if match else None
     properties = (found or {}).get("properties") or {}
     declared = {key: properties.get(key) for key in ("image", "condaFile", "build") if properties.get(key)}
+    image = str(properties.get("image") or "an image built from the environment")
     requirements = next(iter(sorted(model.rglob("requirements.txt"))), None)
     lines = requirements.read_text(encoding="utf-8").splitlines() if requirements else []
     python = next((path.read_text(encoding="utf-8") for path in sorted(model.rglob("python_env.yaml"))), "")
@@ -389,8 +418,8 @@ def _environment(workspace: Workspace, about: Mapping[str, Any], model: Path) ->
         "python": version.group(1) if version else "",
         "lock": digest(declared) if declared else None,
         "installed": sorted(line.strip() for line in lines if line.strip() and not line.startswith("#")),
-        "platform": f"Azure ML {str(about.get('computeId') or 'serverless').rpartition('/')[2]}",
-        "image": properties.get("image"),
+        "platform": f"Azure ML, {str(about.get('computeId') or 'serverless').rpartition('/')[2]}, {image}",
+        "image": image.rpartition("@")[2] if "@sha256:" in image else None,
     }
 
 

@@ -55,7 +55,7 @@ def _append(blob: Any, line: bytes, before: bytes | None) -> bool:
 
     if before is None:
         try:
-            blob.create_append_blob(etag="*", match_condition=MatchConditions.IfMissing)
+            blob.create_append_blob(match_condition=MatchConditions.IfMissing)
         except Exception as error:
             if status_of(error) not in (409, 412):
                 raise

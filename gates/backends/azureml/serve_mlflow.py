@@ -7,10 +7,13 @@ answers, and worker.py, which asks the model exactly as the gate asked it. Azure
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
+SETTINGS = "serve_mlflow.json"
+"""Which bytes were gated and how the model was asked; a file, so that the user's environment variables stay theirs."""
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE))
 
@@ -18,6 +21,7 @@ sys.path.insert(0, str(_HERE))
 def init() -> None:
     import mlflow_score  # type: ignore[import-not-found]  # stands beside this file where it runs
 
+    os.environ.update(json.loads((_HERE / SETTINGS).read_text(encoding="utf-8")))
     os.environ["GATES_MODEL"] = str(_model())
     os.environ["GATES_WORKER"] = str(_HERE / "worker.py")
     mlflow_score.init()

@@ -26,6 +26,10 @@ _LIMIT = 100_000
 """More files than any model has: a prefix that is none of ours is not downloaded."""
 
 
+class Absent(Unavailable):
+    """There is nothing where something was asked for."""
+
+
 class Storage:
     """Blobs by path below the container. Errors are Unavailable or Conflict, one line each."""
 
@@ -104,7 +108,7 @@ class Storage:
         datastore, prefix = match.group(1), match.group(2).strip("/")
         names = self.call(f"{uri}", lambda c: _names(c, prefix), datastore=datastore)
         if not names:
-            raise Unavailable(f"there is nothing at {uri}", hint="it was deleted, or the job wrote nothing")
+            raise Absent(f"there is nothing at {uri}", hint="it was deleted, or the job wrote nothing")
         for name in names:
             inside = name.removeprefix(prefix).strip("/")
             target = into / inside if inside else into / prefix.rpartition("/")[2]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 LOGS = "api.loganalytics.io"
 CUSTOMER = "55555555-5555-5555-5555-555555555555"
-HOME = f"/subscriptions/{arm.SUBSCRIPTION}/resourceGroups/{arm.GROUP}/providers/Microsoft.OperationalInsights/workspaces/risklogs"
+_GROUP = arm.WORKSPACE_ID.partition("/providers/")[0]
+HOME = f"{_GROUP}/providers/Microsoft.OperationalInsights/workspaces/risklogs"
 CATEGORY = "AmlOnlineEndpointTrafficLog"
 _QUERY = re.compile(
     rf"{CATEGORY} \| extend arrived = ingestion_time\(\) \| where arrived > datetime\(([0-9TZ:.-]+)\)"

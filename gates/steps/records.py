@@ -65,11 +65,16 @@ def seal(context: Context, folder: LineageFolder, statement: Mapping[str, Any]) 
 def signer_of(context: Context) -> sign.Signer | None:
     """GATES_SIGNING_KEY: an ed25519 private key, as PEM text or the name of its file; GATES_SIGNING_PASSWORD opens it.
 
-    Variables, not inputs: a key on a command line is a key in a log. No process that we start is told of them.
+    Or the identifier of a key in Azure Key Vault. Variables, not inputs: a key on a command line is a key in a log.
+    No process that we start is told of them.
     """
     given = context.env.get("GATES_SIGNING_KEY", "").strip()
     if not given:
         return None
+    if given.startswith("https://"):
+        from gates.backends.azureml import credentials, vault  # the only place where Azure is no backend
+
+        return vault.signer(given, lambda: credentials.prepare(context.env, context.credential))
     password = context.env.get("GATES_SIGNING_PASSWORD") or None
     if given.startswith("-----BEGIN"):
         return sign.ed25519_signer(given.encode() + b"\n", password.encode() if password else None)

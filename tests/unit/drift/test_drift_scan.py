@@ -148,8 +148,8 @@ def peak_of(action: Callable[[], Any]) -> int:
 
 
 def test_the_memory_budget_is_kept_whatever_the_rows() -> None:
-    memory, rng = 16_000_000, np.random.default_rng(9)
-    ref, cur = source(x=rng.normal(size=4_000_000)), source(x=rng.normal(size=3_000_000))
+    memory, rng = 8_000_000, np.random.default_rng(9)
+    ref, cur = source(x=rng.normal(size=2_000_000)), source(x=rng.normal(size=1_500_000))
     scan(source(x=[1.0, 2.0]), source(x=[1.0]))  # imports
     profile = build(ref)
     assert peak_of(lambda: scan(profile, cur, memory=memory)) < memory + 3_000_000  # the points of the profile

@@ -10,6 +10,7 @@ The map, from the vocabulary up (a module imports only from rows above its own):
     checks                   one gate check a file
     policy, project          policy.yml and mlops.yml
     judge                    policy and evidence in, report out
+    prove                    whether a policy lets through what must be refused
     runtime                  the only spawner of processes
     backends, platforms, reports, rollout    the edges, and the blue-green state machine
     collect                  gathers what checks need

@@ -60,7 +60,7 @@ class Findings(Spec, frozen=True, kw_only=True, tag="findings"):
     min_evaluated: Annotated[int, Meta(description="Fewer tests, expectations or runs than this are ERROR.", ge=1)] = 1
 
     @property
-    def _allowed(self) -> dict[str, int]:
+    def allowed(self) -> dict[str, int]:
         worst = {"sarif": ("error",), "junit": ("failure", "error"), "great_expectations": LEVELS["great_expectations"]}
         return dict.fromkeys(worst[self.format], 0) | dict(self.max)
 
@@ -73,13 +73,13 @@ class Findings(Spec, frozen=True, kw_only=True, tag="findings"):
                 yield "max", f"{self.format} has no level '{level}'; write one of {', '.join(LEVELS[self.format])}"
 
     def explain(self) -> str:
-        allowed = ", ".join(f"{count} {level}" for level, count in self._allowed.items())
+        allowed = ", ".join(f"{count} {level}" for level, count in self.allowed.items())
         return (
             f"{self.file} ({self.format}) may hold at most {allowed}, out of at least {self.min_evaluated} evaluated."
         )
 
     def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:  # noqa: ARG002  # nothing is estimated
-        wanted = ruling.required(file=self.file, max=self._allowed, min_evaluated=self.min_evaluated)
+        wanted = ruling.required(file=self.file, max=self.allowed, min_evaluated=self.min_evaluated)
         given = evidence.facts.get("findings")
         facts = given.get(self.file) if isinstance(given, dict) else None
         if not isinstance(facts, FindingsFacts):
@@ -87,13 +87,13 @@ class Findings(Spec, frozen=True, kw_only=True, tag="findings"):
         if facts.format != self.format:
             return ruling.error(self, f"the file {self.file} is {facts.format}, not {self.format}", wanted)
         over = []
-        for level, most in self._allowed.items():
+        for level, most in self.allowed.items():
             count: object = facts.counts.get(level)
             if type(count) is not int or count < 0:
                 return ruling.error(self, f"the file {self.file} has no count of '{level}': {count!r}", wanted)
             if count > most:
                 over.append(f"{count} {level}, at most {most} pass")
-        total = sum(facts.counts[level] for level in self._allowed)
+        total = sum(facts.counts[level] for level in self.allowed)
         if over:
             shown = f" Among them: {'; '.join(facts.samples[:3])}." if facts.samples else ""
             reason = f"{self.file}: {'; '.join(over)}.{shown}"

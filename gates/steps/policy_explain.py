@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from gates.steps import judged
-from gates.steps.policy_check import Inputs, Outputs
-from gates.steps.step import Context, Ended
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Inputs", "Outputs", "run"]
+from gates.inputs import option
+from gates.steps import judged
+from gates.steps.step import Common, CommonOutputs, Context, Ended
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(Common):
+    policy: Path | None = option("The policy file.", kind="path", config="policy")
+
+
+@dataclass(kw_only=True)
+class Outputs(CommonOutputs):
+    """The common ones; the answer is on stdout."""
 
 
 def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:  # noqa: ARG001  # a query's answer is its text

@@ -87,7 +87,8 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
         context = Context(
             step=command.verb, env=env, cwd=cwd, platform=platform, now=lambda: datetime.now(timezone.utc),
             project=settings, state_dir=state_dir, report_dir=report_dir or state_dir, python=values.python or None,
-            quiet=values.quiet, open_backend=lambda context: _backend(values.backend, context),
+            quiet=values.quiet, credential=values.credential,
+            open_backend=lambda context: _backend(values.backend, context),
             versions={"mlops-gates": __version__, "python": sys.version.split()[0]},
         )  # fmt: skip
         end = execute(module, values, context, out)
@@ -150,7 +151,7 @@ def _backend(name: str, context: Context) -> Backend:
     settings = context.project.settings
     return connect(
         settings.workspace, env=context.env, state_dir=context.state_dir, model=settings.model,
-        output=settings.train.model if settings.train else "model", say=context.say,
+        output=settings.train.model if settings.train else "model", say=context.say, credential=context.credential,
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SECRETS = (
-    "AZURE_CLIENT_SECRET", "GATES_SIGNING_KEY", "GATES_SIGNING_PASSWORD", "GATES_TOKEN", "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN", "SYSTEM_ACCESSTOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "AZURE_CLIENT_SECRET", "GATES_SIGNING_KEY", "GATES_SIGNING_PASSWORD",
+    "GATES_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "SYSTEM_ACCESSTOKEN",
 )  # fmt: skip
 """The variables that our own steps read and nobody may see. A runner masks what came from its secrets, not the rest."""
 HIDDEN = "***"

@@ -23,12 +23,21 @@ if TYPE_CHECKING:
 Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?[smhd]$", description="60s, 10m, 2h or 7d")]
 
 
+CredentialKind = Literal[
+    "github-oidc", "azure-pipelines", "workload-identity", "client-secret", "azure-cli", "managed-identity"
+]
+
+
 class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Azure Machine Learning workspace; only for `backend: azureml`."""
 
     subscription_id: Annotated[str, Meta(description="The subscription that holds the workspace.")]
     resource_group: Annotated[str, Meta(description="Its resource group.")]
     name: Annotated[str, Meta(description="The workspace's name.")]
+    credential: Annotated[
+        CredentialKind | None,
+        Meta(description="How to sign in. Default: the first way for which the environment is complete."),
+    ] = None
 
 
 class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

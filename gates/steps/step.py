@@ -7,11 +7,12 @@ what is known is written on failure as on success; it returns an `Ended`, or rai
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from gates.errors import InvalidInput, Unavailable
 from gates.files import write_whole
 from gates.inputs import option, output
+from gates.project import CredentialKind
 from gates.reports import json as json_report
 from gates.reports import markdown
 from gates.verdict import GateReport, Status, Verdict
@@ -46,6 +47,11 @@ class Common(Folders):
     backend: str = option(
         "Where things run.", kind="choice", default="local", config="backend", choices=("local", "azureml")
     )
+    credential: str = option(
+        "azureml: how to sign in to Azure. Default: the first way for which the environment is complete, never "
+        "managed-identity; `gates doctor` says which.",
+        kind="choice", config="workspace.credential", choices=get_args(CredentialKind),
+    )  # fmt: skip
     python: str = option(
         "The interpreter that runs your code and your model. Default: the one on PATH before ours; when it lacks what "
         "a model needs, an environment built from the model's own requirements, cached."
@@ -90,6 +96,7 @@ class Context:
     report_dir: Path
     python: str | None
     quiet: bool = False
+    credential: str = ""
     open_backend: Callable[[Context], Backend] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     _backend: Backend | None = None
@@ -149,7 +156,6 @@ class Context:
         write_whole(path, text)
         write_whole(self.report_dir / "summary.md", summary)
         write_whole(self.report_dir / "junit.xml", junit.render(report))
-        self.platform.publish(self.report_dir, self.step, tests=bool(report.checks))
         self.platform.publish(self.report_dir, self.step, tests=bool(report.checks))
         out.report_path, out.report_digest = str(path), digest
         for line in markdown.lines(report):

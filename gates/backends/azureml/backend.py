@@ -151,7 +151,7 @@ class AzureMLBackend:
 
 def connect(
     named: NamedWorkspace | None, *, env: Mapping[str, str], state_dir: Path, model: str, output: str,
-    say: Callable[[str], None],
+    say: Callable[[str], None], credential: str = "",
 ) -> AzureMLBackend:  # fmt: skip
     """The backend on the workspace that mlops.yml names. Nothing is asked of Azure before it is needed."""
     if named is None:
@@ -160,7 +160,7 @@ def connect(
     def opened() -> tuple[Any, str]:
         from gates.backends.azureml import credentials
 
-        return credentials.open_credential(env)
+        return credentials.open_credential(env, credential)
 
     workspace = Workspace(
         subscription=named.subscription_id, group=named.resource_group, name=named.name, open_credential=opened

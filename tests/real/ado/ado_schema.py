@@ -46,7 +46,9 @@ def _input(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def findings(document: Mapping[str, Any], tasks: Mapping[str, Task]) -> list[str]:
     """What the schema has against a document, the innermost reasons first."""
-    return [f"{_place(error)}: {error.message[:300]}" for error in _leaves(validator(tasks).iter_errors(_texts(document)))]
+    return [
+        f"{_place(error)}: {error.message[:300]}" for error in _leaves(validator(tasks).iter_errors(_texts(document)))
+    ]
 
 
 def _leaves(errors: Iterable[Any]) -> list[Any]:

@@ -47,9 +47,10 @@ def run(raw_data):
 
 
 @pytest.fixture(scope="session")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Path:
     """Code, a model, and the cache of environments; the same in every test."""
     room = tmp_path_factory.mktemp("endpoint")
+    (room / "environments").symlink_to(environments)
     (room / "code").mkdir()
     (room / "code" / "score.py").write_text(SCORE)
     (room / "weights").mkdir()

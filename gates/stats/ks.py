@@ -18,6 +18,7 @@ EXACT_UP_TO = 10_000
 """Samples of at most this many values get an exact p-value (scipy's MAX_AUTO_N)."""
 
 _SMIRNOV_UP_TO = 1_000_000
+_SLAB = 1 << 14
 _STIRLING = (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
 """B_2j / (2j (2j − 1)), Bernoulli numbers, highest power first."""
 _STIRLING_ERRORS = (
@@ -155,14 +156,20 @@ def _smirnov(n: int, d: float) -> float:
     """
     if n > _SMIRNOV_UP_TO or (n > EXACT_UP_TO and n * d * d > 40.0):
         return math.exp(-((6.0 * n * d + 1.0) ** 2) / (18.0 * n))
-    v = np.arange(1, min(n - 1, math.floor(n * (1.0 - d))) + 1, dtype=np.float64)
+    last = min(n - 1, math.floor(n * (1.0 - d)))
+    first = math.exp(n * math.log1p(-d)) if d < 1.0 else 0.0
+    return first + math.fsum(_terms(n, d, at, min(at + _SLAB, last + 1)) for at in range(1, last + 1, _SLAB))
+
+
+def _terms(n: int, d: float, start: int, stop: int) -> float:
+    """The sum of `_smirnov` over v from start to before stop."""
+    v = np.arange(start, stop, dtype=np.float64)
     v = v[n - v - n * d > 0.0]
     p, q = d + v / n, (n - v - n * d) / n
     log_terms = _stirling_error(np.array([float(n)]))[0] - _stirling_error(v) - _stirling_error(n - v)
     log_terms -= _deviance(v, n * p) + _deviance(n - v, n * q)
     binomial = np.exp(log_terms) * np.sqrt(n / (2 * math.pi * v * (n - v)))
-    first = math.exp(n * math.log1p(-d)) if d < 1.0 else 0.0
-    return first + float(np.sum(binomial * (d / p)))
+    return float(np.sum(binomial * (d / p)))
 
 
 def _pelz_good(n: int, x: float) -> float:

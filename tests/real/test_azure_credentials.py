@@ -27,6 +27,7 @@ DEVOPS = {
     "AZURESUBSCRIPTION_TENANT_ID": tokens.TENANT, "SYSTEM_ACCESSTOKEN": tokens.REQUEST_TOKEN,
     "SYSTEM_OIDCREQUESTURI": f"https://{tokens.DEVOPS}/octo/risk/_apis/oidctoken",
 }  # fmt: skip
+DEVOPS_CONNECTION = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"
 SECRET = {"AZURE_CLIENT_SECRET": tokens.SECRET}
 AZ = """\
 #!{python}
@@ -142,11 +143,11 @@ def test_an_old_token_is_not_used_again(azure: Running, world: dict[str, str]) -
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
+        ({**DEVOPS, DEVOPS_CONNECTION: tokens.CLIENT}, "no such service connection.*may be used by this pipeline"),
         ({**APP, "AZURE_CLIENT_SECRET": "wrong~secret~Zq8"}, "AADSTS7000215.*is not the secret's value"),
         ({**APP, **SECRET, "AZURE_CLIENT_ID": tokens.TENANT}, "AADSTS700016.*names no app of this tenant"),
         ({**APP, **SECRET, "AZURE_TENANT_ID": tokens.CLIENT}, "90002.*AZURE_TENANT_ID names no tenant"),
         ({**APP, **GITHUB, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "stale"}, "gave no identity token.*id-token: write"),
-        ({**DEVOPS, "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": tokens.CLIENT}, "no such service connection.*may be used by this pipeline"),
     ],
 )
 def test_a_refusal_names_the_way_and_says_what_to_do_without_a_secret(

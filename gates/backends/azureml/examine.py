@@ -61,7 +61,7 @@ def _ways(env: Mapping[str, str], kind: str) -> Iterator[Finding]:
         if way.kind == chosen:
             yield Finding(f"credential {way.kind}", True, "complete, and chosen")
         elif way.complete:
-            yield Finding(f"credential {way.kind}", None, "complete; another comes before it")
+            yield Finding(f"credential {way.kind}", None, "complete, not chosen")
         elif way.meant:
             yield Finding(f"credential {way.kind}", None, f"needs {', '.join(way.missing)}")
         else:

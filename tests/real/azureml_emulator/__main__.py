@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -64,10 +65,13 @@ def main() -> int:
     operations = Operations(store, arm.SUBSCRIPTION, arm.REGION)
     endpoints = Endpoints(store, serving, operations, emulator.failing)
     manager.operations = operations.status
+    manager.roles = lambda: json.loads((folder / "roles.json").read_text())
     manager.special = {
         "onlineEndpoints": endpoints.endpoint, "onlineEndpoints/deployments": endpoints.deployment,
         "jobs": jobs.handle, "insights": Insights(serving).handle,
     }  # fmt: skip
+    if not (folder / "roles.json").exists():
+        (folder / "roles.json").write_text('[{"actions": ["*"], "notActions": []}]')
     data.ready()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

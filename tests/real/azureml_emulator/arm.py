@@ -52,7 +52,7 @@ class Arm:
         self.special: dict[str, Callable[[Call], wire.Answer | None]] = {}
         self.operations: Callable[[wire.Request], wire.Answer] = lambda _: wire.Answer(404)
         self.monitor = self.operations
-        self.rights: list[str] = ["*"]
+        self.roles: Callable[[], list[dict[str, list[str]]]] = lambda: [{"actions": ["*"], "notActions": []}]
         for workspace in (WORKSPACE_ID, OTHER_WORKSPACE_ID):
             self._furnish(workspace)
         if store.get(REGISTRY_ID) is None:
@@ -81,9 +81,7 @@ class Arm:
         if "/mfeoperation" in path.lower():
             return self.operations(request)
         if path.lower().endswith("/providers/microsoft.authorization/permissions"):
-            return wire.Answer(
-                200, {"value": [{"actions": self.rights, "notActions": [], "dataActions": [], "notDataActions": []}]}
-            )
+            return wire.Answer(200, {"value": self.roles()})
         if "/providers/microsoft.insights/metrics" in path.lower():
             return self._special(Call(request, path, "insights")) or wire.error(404, "NotFound", path)
         if "/providers/microsoft.insights/" in path.lower() or "/microsoft.operationalinsights/" in path.lower():

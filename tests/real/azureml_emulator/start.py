@@ -70,6 +70,10 @@ class Running:
         """Replace the plan of faults (see faults.py); none: nothing goes wrong any more."""
         faults.write(self.folder / "faults.json", list(rules))
 
+    def allow(self, *roles: dict[str, list[str]]) -> None:
+        """What the caller may do: `actions` and `notActions` of each role. Told, not enforced."""
+        (self.folder / "roles.json").write_text(json.dumps(list(roles)))
+
     def requests(self) -> list[dict[str, Any]]:
         return _lines(self.folder / "requests.jsonl")
 

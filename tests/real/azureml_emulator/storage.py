@@ -64,8 +64,8 @@ class Storage:
         if script is None or program is None:
             raise RuntimeError("azurite is not installed: run `make test` once, or set GATES_AZURITE")
         argv: list[str | Path] = [
-            program, script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", self._folder / "data", "--silent",
-            "--skipApiVersionCheck", "--disableTelemetry",
+            program, script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", self._folder / "data",
+            "--silent", "--skipApiVersionCheck", "--disableTelemetry",
         ]  # fmt: skip
         env = {"PATH": os.environ["PATH"], "AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
         return process.start(argv, cwd=self._folder, env=env, log=self._log)

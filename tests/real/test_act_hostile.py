@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from act_rig import CHECKOUT, POLICY, git, job, repository
@@ -47,7 +50,7 @@ def untouched(ran: ActRun, tmp_path: Path) -> None:
         assert "##[" not in line, line
 
 
-SAID = ("message", "failed-checks", "report-path")
+SAID = ("message", "failed-checks", "report-path", "drifted-columns")
 """Outputs that repeat what was given; they are texts, and nobody obeys them."""
 
 
@@ -133,6 +136,55 @@ def test_a_hostile_data_value_and_model_name_are_said_and_not_obeyed(rig: Rig, t
     ran = rig.run(folder)
     untouched(ran, tmp_path)
     assert ran.outputs("name")["outcome"] == ran.outputs("data")["outcome"] == "invalid"
+
+
+def test_hostile_values_and_columns_of_the_data(rig: Rig, tmp_path: Path) -> None:
+    """Categories and a column's name in parquet files: compared for drift, and named as slices of the gate's data."""
+    steps = """\
+      - id: drift
+        continue-on-error: true
+        uses: acme/mlops-gates/actions/drift-check@v1
+        with: {current: now.parquet, reference: before.parquet}
+      - id: gate
+        continue-on-error: true
+        uses: acme/mlops-gates/actions/validate-gate@v1
+        with: {predictions: answers.parquet}
+"""
+    policy = yaml.safe_load(POLICY)
+    sliced = {"id": "slices", "type": "slice_threshold", "metric": "accuracy", "by": ["group"], "min": 0.9}
+    policy["stages"] = {
+        "validate": {"checks": [{**sliced, "min_slice_samples": 10}]},
+        "drift": {"checks": [{"id": "all", "type": "drift", "min_samples": 100}]},
+    }
+    text = job(steps).replace("    steps:\n", "    env: {GATES_EXTRAS: stats}\n    steps:\n")
+    folder = repository(tmp_path / "r", text, policy=yaml.safe_dump(policy))
+    values = [
+        hostile(tmp_path), "::error::forged-category", "##vso[task.complete result=Failed]forged", "forged\x00\u202e",
+        "<img src=x onerror=forged>", "|forged|`forged`", "[forged](javascript:forged) @forged", "forged" * 20_000,
+    ]  # fmt: skip
+    rows = 50 * len(values)
+    name = f"forged {hostile(tmp_path)} <b>|"
+    for file, shift in (("before", 0), ("now", len(values) // 2)):
+        column = [values[(n % len(values) + shift * (n % 3)) % len(values)] for n in range(rows)]
+        write_parquet(folder / f"{file}.parquet", {name: column, "kind": [f"{shift}-{v}" for v in column]})
+    answers = {"y": [n % 2 for n in range(rows)], "prediction": [(n + n % 3) % 2 for n in range(rows)]}
+    write_parquet(folder / "answers.parquet", {**answers, "group": [values[n % len(values)] for n in range(rows)]})
+    with (folder / "mlops.yml").open("a") as file:
+        file.write("evaluate: {data: answers.parquet, target: y, positive_label: 1}\n")
+    ran = rig.run(folder)
+    untouched(ran, tmp_path)
+    assert (ran.outputs("drift")["verdict"], ran.outputs("gate")["verdict"]) == ("FAIL", "FAIL"), ran.outputs("gate")
+    for step in ("drift", "gate"):
+        shown = ran.summary(step)
+        assert "forged" in shown, "the values are there to be read"
+        for text in ("<img", "<b>", "::error", "##vso[", "\u202e", "\x00"):
+            assert shown.count(text) == 0, text
+        assert re.search(r"(?<!\\)\]\(", shown) is None, "no link"
+        assert len(shown.encode()) < 100_000, "one long value does not fill the summary"
+
+
+def write_parquet(path: Path, columns: dict[str, list[str]] | dict[str, list[int]]) -> None:
+    pq.write_table(pa.table(dict(columns)), path)
 
 
 def test_masks_hold(rig: Rig, tmp_path: Path) -> None:

@@ -29,7 +29,12 @@ def main() -> int:
     node = find("24")
     npm = node.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
     env = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [str(node), str(npm), "ci", "--silent", "--ignore-scripts"]
+    # An npm from a wheel has a prefix of its own: the machine's settings and authorities are to hold for it too.
+    if Path("/etc/npmrc").is_file():
+        env.setdefault("NPM_CONFIG_GLOBALCONFIG", "/etc/npmrc")
+    if env.get("SSL_CERT_FILE"):
+        env.setdefault("NODE_EXTRA_CA_CERTS", env["SSL_CERT_FILE"])
+    command = [str(node), str(npm), "ci", "--loglevel=error", "--no-progress", "--ignore-scripts"]
     return subprocess.run(command, cwd=ROOT / sys.argv[1], env=env, check=False).returncode
 
 

@@ -58,8 +58,13 @@ def _twice_below(reference: NDArray[np.float64], values: NDArray[np.float64]) ->
     return found
 
 
+def spread(parts: Components) -> student.Spread:
+    """Of an area (DeLong 1988, eq. 5-6)."""
+    return _spread(parts.positive, parts.negative)
+
+
 def _spread(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> student.Spread:
-    """Of an area or of a difference of areas, from the components of both classes (DeLong 1988, eq. 5-7)."""
+    """Of a mean over both classes: of an area, or of a contrast of areas."""
     parts = [student.spread(np.sort(part)) for part in (positive, negative) if len(part) > 1]
     return student.joined(parts) if parts else student.Spread(0.0, student.FEWEST)
 
@@ -75,11 +80,11 @@ def interval(parts: Components, confidence: float) -> Estimate:
     A perfect ranking has no variance to estimate: there the bound is Clopper-Pearson over min(m, n) independent pairs.
     """
     m, n = len(parts.positive), len(parts.negative)
-    spread, pairs = _spread(parts.positive, parts.negative), min(m, n)
-    if spread.variance <= 0.0 or not 0.0 < parts.auc < 1.0:
+    found, pairs = spread(parts), min(m, n)
+    if found.variance <= 0.0 or not 0.0 < parts.auc < 1.0:
         low, high = clopper_pearson(parts.auc * pairs, pairs, confidence)
         return Estimate(parts.auc, low, high, m + n, "Clopper-Pearson over pairs")
-    half = student.reach(confidence, spread.degrees) * spread.error / (parts.auc * (1.0 - parts.auc))
+    half = student.reach(confidence, found.degrees) * found.error / (parts.auc * (1.0 - parts.auc))
     low, high = expit(logit(parts.auc) - half), expit(logit(parts.auc) + half)
     return Estimate(parts.auc, float(low), float(high), m + n, "DeLong")
 
@@ -104,7 +109,7 @@ def compare(
 ) -> Comparison:
     """Two areas on the same rows, as correlated as they are (DeLong 1988, eq. 5-7, contrast (1, -weight))."""
     ca, cb = components(positive, a), components(positive, b)
-    spread = _spread(ca.positive - weight * cb.positive, ca.negative - weight * cb.negative)
+    apart = _spread(ca.positive - weight * cb.positive, ca.negative - weight * cb.negative)
     difference = ca.auc - weight * cb.auc
-    p = 1.0 if spread.error == 0.0 else float(2.0 * ndtr(-abs(difference) / spread.error))
-    return Comparison(ca, cb, difference, spread, p)
+    p = 1.0 if apart.error == 0.0 else float(2.0 * ndtr(-abs(difference) / apart.error))
+    return Comparison(ca, cb, difference, apart, p)

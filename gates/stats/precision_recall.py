@@ -38,7 +38,7 @@ def _interval(found: _Area, data: Prepared, confidence: float) -> Estimate:
         half = _floor(data, confidence, n)
         return Estimate(found.value, max(0.0, found.value - half), min(1.0, found.value + half), n, "no row differs")
     low, high = _on_logits(found.value, student.reach(confidence, spread.degrees) * spread.error)
-    return Estimate(found.value, low, high, n, "influence, logit")
+    return Estimate(found.value, low, high, n, "jackknife, logit")
 
 
 def _on_logits(value: float, half: float) -> tuple[float, float]:
@@ -57,48 +57,51 @@ class Areas:
 
 
 def area_difference(metric: str, data: Prepared, confidence: float, average: str, weight: float) -> Areas:
-    """candidate - weight * champion on the same rows.
+    """candidate - weight * champion, same rows, by both areas' intervals on the logit scale and their correlation.
 
-    Where DeLong's form does not reach: both areas' intervals joined by MOVER with their correlation (Zou 2007, Psychol.
-    Methods 12:399, eq. 15), and as much wider as the two areas' own bias differs, whichever side it is on.
+    The correlation is DeLong's where that form reaches (DeLong 1988, eq. 5-7), else that of the influence values.
     """
     ours, theirs = _problems(data, 0, average), _problems(data, 1, average)
     if metric == "roc_auc" and len(ours) == 1 and data.cluster is None:
         areas = delong.compare(ours[0][0], ours[0][1], theirs[0][1], weight)
         candidate, champion = areas.a.auc, delong.interval(areas.b, confidence)
-        value, spread, n, method = areas.difference, areas.spread, data.n, "paired DeLong"
-        low, high = spread.bounds(value, confidence)
+        errors = (delong.spread(areas.a).error, delong.spread(areas.b).error)
+        spread, n, bias, method = areas.spread, data.n, 0.0, "paired DeLong"
     else:
         a, b = _influence(metric, ours), _influence(metric, theirs)
         candidate, champion = a.value, _interval(b, data, confidence)
-        value, method = a.value - weight * b.value, "paired influence"
+        errors = (_spread(a.influence, data.cluster)[1].error, _spread(b.influence, data.cluster)[1].error)
         n, spread = _spread(a.influence - weight * b.influence, data.cluster)
-        low, high = _joined(a, b, spread, data, confidence, weight)
+        bias, method = abs(a.bias - weight * b.bias), "paired jackknife"
+    value = candidate - weight * champion.value
     if spread.error <= 1e-15:
         half = _floor(data, confidence, n)
         return Areas(Estimate(value, value - half, value + half, n, method), candidate, champion, None)
     p = float(2.0 * ndtr(-abs(value) / spread.error))
-    return Areas(Estimate(value, low, high, n, method), candidate, champion, p)
+    low, high = _joined((candidate, champion.value), errors, spread, confidence, weight)
+    return Areas(Estimate(value, low - bias, high + bias, n, method), candidate, champion, p)
 
 
 def _joined(
-    a: _Area, b: _Area, spread: student.Spread, data: Prepared, confidence: float, weight: float
+    values: tuple[float, float], errors: tuple[float, float], spread: student.Spread, confidence: float, weight: float
 ) -> tuple[float, float]:
-    errors = [_spread(one.influence, data.cluster)[1].error for one in (a, b)]
-    if min(*errors, a.value * (1.0 - a.value), b.value * (1.0 - b.value)) <= 0.0:  # no logit, or nothing to correlate
-        return spread.bounds(a.value - weight * b.value, confidence)
-    shared = (errors[0] ** 2 + (weight * errors[1]) ** 2 - spread.variance) / (2.0 * weight * errors[0] * errors[1])
+    """MOVER of two correlated estimates (Zou 2007, Psychol. Methods 12:399, eq. 15): near 1 an area's interval is
+    longer towards 0, and so is the difference's. Areas of 0 or 1 have no logit: there the spread's own bounds.
+    """
+    (a, b), (error_a, error_b) = values, errors
+    if min(error_a, error_b, a * (1.0 - a), b * (1.0 - b)) <= 0.0:
+        return spread.bounds(a - weight * b, confidence)
+    shared = (error_a**2 + (weight * error_b) ** 2 - spread.variance) / (2.0 * weight * error_a * error_b)
     t = student.reach(confidence, spread.degrees)
-    (la, ua), (lb, ub) = (_on_logits(one.value, t * error) for one, error in zip((a, b), errors, strict=True))
-    bias = abs(a.bias - weight * b.bias)
+    (low_a, high_a), (low_b, high_b) = _on_logits(a, t * error_a), _on_logits(b, t * error_b)
 
     def apart(one: float, other: float) -> float:
-        return math.sqrt(max(0.0, one**2 + other**2 - 2.0 * shared * one * other)) + bias
+        return math.sqrt(max(0.0, one**2 + other**2 - 2.0 * shared * one * other))
 
-    value = a.value - weight * b.value
+    value = a - weight * b
     return (
-        value - apart(a.value - la, weight * (ub - b.value)),
-        value + apart(ua - a.value, weight * (b.value - lb)),
+        value - apart(a - low_a, weight * (high_b - b)),
+        value + apart(high_a - a, weight * (b - low_b)),
     )
 
 
@@ -153,32 +156,41 @@ def _auc_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> 
 
 
 def _ap_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> _Area:
-    """Average precision (scikit-learn's step sum, ties as one step), its influence values (n,) and its bias.
+    """Average precision (scikit-learn's step sum, ties as one step), its jackknife influence values and bias.
 
-    With P the share of positives, A(s) that of positives scored >= s, B(s) that of all scored >= s, the value is
-    E[Y A(S) / B(S)] / P. A row (y, t) adds its own term, and moves A / B of every positive scored <= t by (y - A/B) / B
-    (Gateaux derivative; Hampel 1974, JASA 69:383). A positive counts among the rows above itself, which lifts the
-    precision there by (1 - precision) / rows above.
+    With P positives, A(s) of them scored >= s and B(s) rows scored >= s, the value is the sum of A / B over the
+    positives, over P. Leaving out a row (y, t) makes A / B of every positive scored <= t (A - y) / (B - 1), takes its
+    own term away and leaves P - y: all n values left out come of sums over steps, exactly. Influence: (n - 1) (value
+    - value without the row); bias: (n - 1) (their mean - value) (Efron & Tibshirani 1993, eq. 11.5, 10.30).
     """
     n, positives = len(positive), int(np.count_nonzero(positive))
     if positives in (0, n):
         raise Unusable("the target holds one class only, so there is no precision-recall curve")
+    if positives == 1:
+        raise Unusable("one positive row alone shows no spread of the precision")
     order = np.argsort(scores)
     ascending = scores[order]
     starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
-    step = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, n]))
+    at = np.empty(n, dtype=np.intp)
+    at[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, n]))
     hits = np.add.reduceat(positive[order].astype(np.float64), starts)
     above = np.cumsum(hits[::-1])[::-1]
     rows_above = (n - starts).astype(np.float64)
-    precision = above / rows_above
-    value = float((hits * precision).sum() / positives)
-    bias = float((hits * (1.0 - precision) / rows_above).sum() / positives)
-    pull = np.cumsum(hits / rows_above)
-    drag = np.cumsum(hits * precision / rows_above)
+    terms = hits * above / rows_above
+    value = float(terms.sum() / positives)
+    fewer = np.maximum(rows_above - 1.0, 1.0)  # the only row at the top leaves nothing: its term is 0 either way
     y = positive.astype(np.float64)
-    at = np.empty(n, dtype=np.intp)
-    at[order] = step
-    return _Area(value, (y * precision[at] + y * pull[at] - drag[at] - y * value) * (n / positives), bias)
+    left_out = (terms.sum() - np.cumsum(terms))[at]
+    left_out += _before(hits * above / fewer)[at] - y * _before(hits / fewer)[at]
+    left_out += (hits[at] - y) * (above[at] - y) / fewer[at]
+    left_out /= positives - y
+    bias = (n - 1) * (float(np.sort(left_out).sum()) / n - value)
+    return _Area(value, (n - 1) * (value - left_out), bias)
+
+
+def _before(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of all values before each."""
+    return np.cumsum(values) - values
 
 
 def _spread(influence: NDArray[np.float64], cluster: NDArray[np.intp] | None) -> tuple[int, student.Spread]:

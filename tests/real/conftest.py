@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from ado_rig import Organisation
+
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -70,3 +72,18 @@ def azure(azure_running: Running) -> Iterator[Running]:
     azure_running.plant()
     yield azure_running
     azure_running.plant()
+
+
+@pytest.fixture(scope="session")
+def devops(tmp_path_factory: pytest.TempPathFactory) -> Organisation:
+    """Azure DevOps on this machine, with the extension that `make vsix` builds; one build for all workers."""
+    from ado_rig import organisation
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "devops"
+    try:
+        return organisation(folder)
+    except FileNotFoundError as error:  # Node.js or node_modules
+        if os.environ.get("GATES_REQUIRE") == "1":
+            pytest.fail(f"{error}, and GATES_REQUIRE=1")
+        pytest.skip(str(error))

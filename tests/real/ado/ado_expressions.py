@@ -73,25 +73,18 @@ def equal(left: Any, right: Any) -> bool:
     raise ExpressionError(f"eq of an object: {left!r}")
 
 
-def _format(pattern: str, *values: Any) -> str:
-    return re.sub(r"\{(\d+)\}", lambda match: as_text(values[int(match[1])]), pattern)
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "eq": equal,
     "ne": lambda left, right: not equal(left, right),
     "and": lambda *values: all(truth(value) for value in _two(values)),
-    "or": lambda *values: any(truth(value) for value in _two(values)),
-    "not": lambda value: not truth(value),
     "lower": lambda value: as_text(value).lower(),
-    "format": _format,
 }
 """The functions that our templates call at compile time and at run time."""
 
 
 def _two(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(values) < 2:
-        raise ExpressionError("and, or take two values or more")
+        raise ExpressionError("and takes two values or more")
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -105,17 +106,22 @@ class Run:
 
 
 def organisation(folder: Path) -> Organisation:
-    """Build the extension and unpack it, as the service does before it hands tasks to agents."""
+    """Build the extension and unpack it, as the service does before it hands tasks to agents; once in a folder."""
     sys.path.insert(0, str(ROOT / ".ci"))
     import nodes
     import vsix
 
-    file = vsix.build(folder / "dist", folder / "build")
-    with zipfile.ZipFile(file) as archive:
-        archive.extractall(folder / "extension")
-    shutil.rmtree(folder / "build")
     found = {major: nodes.find(major) for major in ("20", "24")}
-    (folder / "home").mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "extension").is_dir():
+            file = vsix.build(folder / "dist", folder / "build")
+            with zipfile.ZipFile(file) as archive:
+                archive.extractall(folder / "unpacked")
+            (folder / "home").mkdir(exist_ok=True)
+            shutil.rmtree(folder / "build")
+            (folder / "unpacked").rename(folder / "extension")
     return Organisation(tasks_of(folder / "extension"), found, folder / "tools", folder / "home")
 
 

@@ -60,6 +60,13 @@ class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     predictions: Annotated[str | None, Meta(description="A file with the predictions already made.")] = None
 
 
+class LoadTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Requests at a constant rate to the new deployment, by name, before it gets any traffic."""
+
+    rate: Annotated[float, Meta(gt=0, le=10000, description="Requests a second.")] = 20
+    duration: Annotated[Duration, Meta(description="For how long.")] = "30s"
+
+
 class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How traffic moves to the new deployment."""
 
@@ -70,6 +77,20 @@ class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mirror: Annotated[int, Meta(ge=0, le=50, description="Percent of traffic mirrored before the first step.")] = 0
     bake: Annotated[Duration, Meta(description="How long the promoted deployment is watched.")] = "10m"
     keep_old: Annotated[Duration, Meta(description="How long the old deployment is kept.")] = "1h"
+    load: Annotated[
+        LoadTest | None, Meta(description="A load test before the first step: signals load_latency_ms, load_errors.")
+    ] = None
+    synthetic: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="Requests a second that the rollout sends itself while it watches."),
+    ] = 0
+    tolerance: Annotated[
+        float, Meta(ge=0, description="Mirrored answers are alike when no number is further apart: mirror_differs.")
+    ] = 0
+    attend: Annotated[
+        Duration | None,
+        Meta(description="A step that takes longer is left held (exit 8) after this time; run again to go on."),
+    ] = None
 
 
 class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +99,10 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     endpoint: Annotated[str, Meta(description="Azure ML CLI v2 managed online endpoint file.")]
     deployment: Annotated[str, Meta(description="… and deployment file; its name is the prefix of blue's and green's.")]
     sample_request: Annotated[str | None, Meta(description="A JSON request that green must answer.")] = None
+    outcomes: Annotated[
+        str | None,
+        Meta(description="Predictions whose truth is known by now, with a column 'deployment': signal wrong_answers."),
+    ] = None
     rollout: Annotated[Rollout, Meta(description="How traffic moves.")] = Rollout()
 
 
@@ -130,7 +155,7 @@ class Mlops(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 _PATHS = {
     "policy", "train.job", "evaluate.data", "evaluate.predictions", "deploy.endpoint", "deploy.deployment",
-    "deploy.sample_request", "drift.current", "drift.baseline",
+    "deploy.sample_request", "deploy.outcomes", "drift.current", "drift.baseline",
 }  # fmt: skip
 
 
@@ -176,6 +201,11 @@ def load(path: Path, env: Mapping[str, str]) -> Project:
     return Project(path.absolute(), settings, document)
 
 
+def none(path: Path) -> Project:
+    """The project of a folder that has no mlops.yml yet."""
+    return Project(path.absolute(), Mlops(version=1, model="model"), Document(path, {}, b""))
+
+
 def parse_rollout(text: str, where: str) -> Rollout:
     """The `rollout` input: YAML or JSON text of the same form as in mlops.yml."""
     document = parse_yaml(text.encode(), Path(where), where)
@@ -192,8 +222,11 @@ def check_rollout(rollout: Rollout, document: Document, at: tuple[str, ...]) -> 
             (*at, "steps"),
             "write e.g. [5, 25, 100]",
         )
-    for key in ("interval", "bake", "keep_old"):
-        inputs.duration(getattr(rollout, key), f"rollout.{key}")
+    for key in ("interval", "bake", "keep_old", "attend"):
+        if (text := getattr(rollout, key)) is not None:
+            inputs.duration(text, f"rollout.{key}")
+    if rollout.load is not None:
+        inputs.duration(rollout.load.duration, "rollout.load.duration")
 
 
 def schema() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from gates.collect import metrics_file, predictions
+from gates.collect import live, metrics_file, predictions
 from gates.document import read_bytes
 from gates.errors import InvalidInput
 from gates.evidence import Evidence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CANDIDATE, CHAMPION = "candidate-predictions", "champion-predictions"
 METRICS, MANIFEST, POLICY, DRIFT = "metrics", "manifest", "policy", "drift"
+ROLLOUT = "rollout:"
+"""With a stage's name behind it: what a rollout saw of that stage (see `live`)."""
 EXPLANATIONS, FINDINGS, APPROVALS = "explanations", "findings:", "approvals"
 
 
@@ -87,6 +89,15 @@ def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
         lacking=manifest.lacking,
         items=tuple(item for item in kept if item.name != POLICY),
     )
+
+
+def load_rollout(folder: Path, items: Iterable[EvidenceItem]) -> dict[str, Evidence]:
+    """What a rollout saw, by stage; empty for another report. Each file's bytes must have the digest named."""
+    return {
+        item.name.removeprefix(ROLLOUT): live.load(_verified(folder, item).read_bytes())
+        for item in items
+        if item.name.startswith(ROLLOUT)
+    }
 
 
 def _facts(paths: dict[str, Path], manifest: Manifest) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class Endpoint(Protocol):
         """POST to /score, as a client would; `deployment` pins one by header. A refused connection is status 0."""
         ...
 
+    def address(self, deployment: str) -> tuple[str, Mapping[str, str]]:
+        """URL and headers with which a client asks a deployment by name, the key among them: for a load test."""
+        ...
+
     def requests_since(self, cursor: int) -> tuple[Sequence[RequestEvent], int]:
         """Requests after `cursor` (0: all that is kept), oldest first, and the next cursor."""
         ...

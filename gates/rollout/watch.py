@@ -56,7 +56,11 @@ class Watch:
             raise AssertionError("a plan has a canary gate")
         found = self._gathered(self.events, mirrored=mirrored)
         if self.plan.enrich is not None:
-            found = self.plan.enrich(found)
+            try:
+                found = self.plan.enrich(found)
+            except Unavailable as error:
+                self.run.trouble = error.what
+                return Verdict.ERROR, False
         self.last = gate(replace(found, final=False), final=False)
         return self.last.verdict, self.last.allowed
 
@@ -68,7 +72,11 @@ class Watch:
         recent = [event for event in self.events if event.ts >= since]
         found = self._gathered(recent)
         if self.plan.enrich is not None:
-            found = self.plan.enrich(found)
+            try:
+                found = self.plan.enrich(found)
+            except Unavailable as error:
+                self.run.trouble = error.what
+                return Verdict.ERROR
         self.last = gate(replace(found, final=False), final=False)
         return self.last.verdict
 

@@ -19,17 +19,18 @@ from gates.inputs import option, output
 from gates.project import Rollout as RolloutFile
 from gates.project import parse_rollout
 from gates.rollout import machine
-from gates.rollout.plan import ApprovalRule, Plan, Rollout, green_name
+from gates.rollout.plan import ApprovalRule, Plan, Rollout, Smoke, green_name
 from gates.serving import DeploymentSpec
-from gates.steps import deploying, judged, pages, records, state
+from gates.steps import canary, deploying, judged, pages, records, state
 from gates.steps.execute import values_of
-from gates.steps.step import Common, CommonOutputs, Context, Ended
+from gates.steps.step import Common, CommonOutputs, Context, Ended, done
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gates.backends import EndpointFiles, ModelVersion
     from gates.policy import Policy
+    from gates.rollout.port import Endpoint
 
 SUMMARY = "Deploy with smoke, gradual traffic and rollback."
 
@@ -40,6 +41,10 @@ class Inputs(Common):
     endpoint: Path | None = option("The managed online endpoint file.", kind="path", config="deploy.endpoint")
     deployment: Path | None = option("The managed online deployment file.", kind="path", config="deploy.deployment")
     rollout: str = option("How traffic moves, as YAML or JSON: {steps: [5, 25, 100], interval: 60s, …}.")
+    outcomes: Path | None = option(
+        "Predictions whose truth is known by now, with a column 'deployment'; read again while green is watched.",
+        kind="path", config="deploy.outcomes",
+    )  # fmt: skip
     approve: bool = option("Approve, as whoever the platform says you are.", kind="bool", default=False)
     supersede: bool = option(
         "Roll back a deployment that another plan left held, and go on.", kind="bool", default=False
@@ -61,7 +66,7 @@ class Outputs(CommonOutputs):
 
 def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     """Verify, plan, and let the machine run to an end."""
-    policy, _ = judged.load_policy(context, context.project.get("policy"))
+    policy, raw = judged.load_policy(context, context.project.get("policy"))
     files = context.backend.endpoint_files(
         context.need(inputs.endpoint, "deploy.endpoint"), context.need(inputs.deployment, "deploy.deployment")
     )
@@ -70,8 +75,11 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     version = _version(inputs, context)
     folder = deploying.verified_model(context, policy, version, inputs.allow_ungated)
     endpoint = context.backend.endpoint(files.endpoint_name, score=deploying.score_function(context))
-    seen: deploying.Seen = {}
-    plan = _plan(inputs, context, policy, files, version, folder, seen)
+    model = judged.describe(version.digest, version=version.version)
+    judging = canary.Judging(policy, context.step, lambda: context.now().date(), model)
+    if "canary" not in policy.stages:
+        context.platform.annotate("notice", "the policy has no stage 'canary': the built-in one applies")
+    plan = _plan(inputs, context, judging, files, version, folder, endpoint)
     context.platform.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}")
     journal = context.backend.journal(files.endpoint_name)
     try:
@@ -89,7 +97,8 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     out.endpoint_url = endpoint.observe().url if ended.outcome != "error" else ""
     names = ("state", "live_deployment", "previous_deployment", "endpoint_url", "rolled_back", "deploy_id")
     shown = {**values_of(out, *names), "reason": ended.reason, "ungated": inputs.allow_ungated, **_timings(ended)}
-    report = deploying.report_of(context, policy, version, seen, allowed=ended.outcome == "passed")
+    report = judging.report(context.report_dir, raw, allowed=ended.outcome == "passed")
+    report = report or done(context, stage="canary", policy=policy, model=version.digest)
     rollout = pages.write_rollout(context, endpoint, journal)
     context.write_report(report, out, shown, policy_file=policy.file, rollout=rollout)
     return _end(ended, context, version, plan)
@@ -98,12 +107,13 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
 def _plan(
     inputs: Inputs,
     context: Context,
-    policy: Policy,
+    judging: canary.Judging,
     files: EndpointFiles,
     version: ModelVersion,
     folder: Path,
-    seen: deploying.Seen,
+    endpoint: Endpoint,
 ) -> Plan:
+    policy = judging.policy
     spec_digest = deploying.spec_digest(files, version)
     approvals = policy.stages["deploy"].approvals if "deploy" in policy.stages else None
     rule = ApprovalRule()
@@ -112,6 +122,12 @@ def _plan(
         rule = ApprovalRule(approvals.min, approvals.forbid_author, age)
     if inputs.approve:
         deploying.approve(context, version, policy)
+    rollout, golden, sample = (
+        _rollout(inputs, context, policy),
+        deploying.golden(context, files, version, folder),
+        deploying.sample(context),
+    )
+    load = _rollout_file(inputs, context).load
     return Plan(
         endpoint=files.endpoint_name,
         green=DeploymentSpec(
@@ -121,28 +137,58 @@ def _plan(
         policy_digest=policy.digest,
         champion=version.version,
         endpoint_body=files.endpoint_body,
-        rollout=_rollout(inputs, context),
-        golden=deploying.golden(context, files, version, folder),
-        sample=deploying.sample(context),
+        rollout=rollout,
+        smoke=_smoke(policy),
+        golden=golden,
+        sample=sample,
         approvals=rule,
         approved=deploying.approvals(context, version, policy),
         author=context.platform.run().get("actor", ""),
-        deploy_gate=deploying.gate(context, policy, "deploy", version, seen),
-        canary_gate=deploying.gate(context, deploying.with_canary(policy, context), "canary", version, seen),
+        deploy_gate=judging.gate("deploy"),
+        canary_gate=judging.gate("canary"),
+        load=deploying.load_test(context, endpoint, load, golden, sample) if load else None,
+        enrich=deploying.labels(context, inputs.outcomes, green_name(files.deployment_prefix, spec_digest)),
         record=lambda what: deploying.record(context, policy, version, files, what, inputs.allow_ungated),
     )  # fmt: skip
 
 
-def _rollout(inputs: Inputs, context: Context) -> Rollout:
+def _rollout_file(inputs: Inputs, context: Context) -> RolloutFile:
     deploy = context.project.settings.deploy
-    asked = (
-        parse_rollout(inputs.rollout, "--rollout") if inputs.rollout else deploy.rollout if deploy else RolloutFile()
-    )
+    if inputs.rollout:
+        return parse_rollout(inputs.rollout, "--rollout")
+    return deploy.rollout if deploy else RolloutFile()
+
+
+def _rollout(inputs: Inputs, context: Context, policy: Policy) -> Rollout:
+    """As the user's file says; a step is undecided for at most the shortest `max_duration` of the canary's checks."""
+    asked, wanted = _rollout_file(inputs, context), canary.signals(canary.with_canary(policy).stages["canary"].checks)
+    if "mirror_differs" in wanted and not asked.mirror:
+        raise InvalidInput(
+            "the policy's canary compares mirrored answers (mirror_differs), and the rollout mirrors nothing",
+            hint="set deploy.rollout.mirror, e.g. to 20", file=policy.file,
+        )  # fmt: skip
+    if "wrong_answers" in wanted and inputs.outcomes is None:
+        raise InvalidInput(
+            "the policy's canary counts wrong_answers, and nothing says which answers were wrong",
+            hint="set deploy.outcomes to the file of labelled answers", file=policy.file,
+        )  # fmt: skip
     interval, bake, keep_old = (
         declaring.duration(getattr(asked, key), f"rollout.{key}") for key in ("interval", "bake", "keep_old")
     )
     poll = min(5.0, max(interval / 4, 0.2))
-    return Rollout(tuple(asked.steps), interval, asked.mirror, bake, keep_old, poll)
+    limits = [declaring.duration(text, "max_duration") for one in wanted.values() for text in one["max_durations"]]
+    return Rollout(
+        tuple(asked.steps), interval, asked.mirror, bake, keep_old, poll,
+        step_timeout=min(limits, default=Rollout.step_timeout),
+        attend=declaring.duration(asked.attend, "rollout.attend") if asked.attend else Rollout.attend,
+        synthetic=asked.synthetic, tolerance=asked.tolerance,
+    )  # fmt: skip
+
+
+def _smoke(policy: Policy) -> Smoke:
+    """As many requests as the deploy stage's checks need to decide."""
+    wanted = canary.signals(policy.stages["deploy"].checks if "deploy" in policy.stages else ())
+    return Smoke(max(Smoke.requests, wanted.get("smoke_latency_ms", {}).get("min_samples", 0)))
 
 
 def _version(inputs: Inputs, context: Context) -> ModelVersion:
@@ -179,7 +225,7 @@ def _end(ended: machine.Ended, context: Context, version: ModelVersion, plan: Pl
             message=f"{version.name} version {version.version} serves all traffic of {plan.endpoint}: {ended.live}"
         )
     if ended.outcome == "cancelled":
-        raise errors.Cancelled(15)
+        raise errors.Cancelled(ended.signal or 15)
     if ended.outcome == "rolled-back":
         head = records.note(context, deploying.rolled_back_event(context, version, plan, ended))
         records.publish(context, version, head)

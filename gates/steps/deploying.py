@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from gates import canonical
-from gates.checks import CHECKS
+from gates import canonical, inputs
+from gates.collect import load, outcomes
 from gates.collect.gather import Scorer
 from gates.collect.golden import golden_rows
 from gates.collect.signature import feature_names
 from gates.document import load_json, read_bytes
 from gates.errors import InvalidInput
-from gates.judge import judge
 from gates.lineage.audit import Event
 from gates.lineage.digest import file_digest, model_digest
 from gates.lineage.findings import not_counted
@@ -23,27 +20,26 @@ from gates.lineage.questions import serving
 from gates.lineage.record import Deploying, seconds, utc
 from gates.lineage.statement import deploy_statement
 from gates.lineage.verify import verify_for_deploy
-from gates.policy import Bound, Stage
 from gates.rollout.plan import Approval, Golden
 from gates.runtime.environments import find_user_python
 from gates.steps import approvals as approving
-from gates.steps import judged, records, sharing
+from gates.steps import records, sharing
 from gates.steps.register import gated_champion
-from gates.steps.step import done
 from gates.steps.validate_gate import find_champion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from gates.backends import EndpointFiles, ModelVersion
     from gates.evidence import Evidence
     from gates.lineage.record import Approval as Approved
     from gates.policy import Policy
+    from gates.project import LoadTest
     from gates.rollout.machine import Ended
-    from gates.rollout.plan import Analyse, Plan
+    from gates.rollout.plan import Loading, Plan
+    from gates.rollout.port import Endpoint
     from gates.steps.step import Context
-    from gates.verdict import GateReport
 
 
 class WallClock:
@@ -125,77 +121,36 @@ def sample(context: Context) -> bytes | None:
     return read_bytes(path, "the sample request")
 
 
-Seen = dict[str, "GateReport"]
-"""The last report of each stage that the rollout judged."""
+def load_test(
+    context: Context, endpoint: Endpoint, asked: LoadTest, golden: tuple[Golden, ...], sample: bytes | None
+) -> Loading:
+    """A load test as the machine calls it: by k6 when it is on PATH, else by our own threads."""
+    bodies = [row.body for row in golden] or [sample or b""]
+    seconds = inputs.duration(asked.duration, "rollout.load.duration")
+
+    def run(deployment: str, *, beat: Callable[[], None]) -> Evidence:
+        url, headers = endpoint.address(deployment)
+        done = load.k6(url, headers, bodies, rate=asked.rate, seconds=seconds, beat=beat, env=context.env)
+        if done is None:
+
+            def ask(body: bytes) -> int:
+                return endpoint.ask(body, deployment=deployment, timeout=load.TIMEOUT).status
+
+            done = load.constant_rate(ask, bodies, rate=asked.rate, seconds=seconds, beat=beat)
+        context.say(f"load test by {done.tool}: {len(done.ms)} requests at {asked.rate:g}/s, {done.failed} failed")
+        return done.evidence()
+
+    return run
 
 
-def report_of(context: Context, policy: Policy, version: ModelVersion, seen: Seen, *, allowed: bool) -> GateReport:
-    """The report of the step: what the rollout judged last, stage by stage; the decision is how the rollout ended."""
-    if not seen:
-        return done(context, stage="canary", policy=policy, model=version.digest)
-    checks = tuple(check for report in seen.values() for check in report.checks)
-    verdict = max((report.verdict for report in seen.values()), key=lambda verdict: verdict.rank)
-    last = next(reversed(seen.values()))
-    return replace(
-        last, stage="+".join(seen), checks=checks, verdict=verdict, decision="allow" if allowed else "refuse"
-    )  # fmt: skip
-
-
-def gate(context: Context, policy: Policy, stage: str, version: ModelVersion, seen: Seen) -> Analyse | None:
-    """A stage of the policy as the machine asks it; None when the policy has no such stage."""
-    if stage not in policy.stages:
+def labels(context: Context, path: Path | None, green: str) -> Callable[[Evidence], Evidence] | None:
+    """Adds what is labelled so far to what was seen; None where there is no file of outcomes."""
+    evaluate = context.project.settings.evaluate
+    if path is None:
         return None
-
-    def analyse(evidence: Evidence, *, final: bool) -> GateReport:
-        judging = _without_blue(policy) if evidence.champion_absent else policy
-        report = seen[stage] = judge(
-            judging, stage, replace(evidence, final=final), step=context.step, today=context.now().date(),
-            model=judged.describe(version.digest, version=version.version),
-        )  # fmt: skip
-        return report
-
-    return analyse
-
-
-BUILT_IN = "builtin.errors"
-
-
-def with_canary(policy: Policy, context: Context) -> Policy:
-    """The policy, with the built-in canary where it has none: errors over 3 times blue's, p95 over the limit + 25 %.
-
-    Fewer errors than 0.5 % pass whatever blue's are: two sides without errors would never show a ratio.
-    """
-    if "canary" in policy.stages:
-        return policy
-    context.platform.annotate("notice", "the policy has no stage 'canary': the built-in one applies")
-    checks = [_check("rate_ratio", signal="http_5xx", max_ratio=3.0, negligible=0.005)]
-    deploy = policy.stages.get("deploy")
-    limits: list[Any] = [b.check for b in (deploy.checks if deploy else ()) if b.type == "latency_quantile"]
-    if limits:
-        wider = {"id": "builtin.latency", "signal": "latency_ms", "max_ms": limits[0].max_ms * 1.25}
-        checks.append(msgspec.structs.replace(limits[0], **wider))
-    return _with_stage(policy, checks)
-
-
-def _without_blue(policy: Policy) -> Policy:
-    """For a first deployment: what compares with blue is SKIPPED; the built-in ratio becomes a rate of its own."""
-    champion = msgspec.structs.replace(policy.settings.champion, when_absent="bootstrap")
-    policy = replace(policy, settings=msgspec.structs.replace(policy.settings, champion=champion))
-    canary = policy.stages.get("canary")
-    if canary is None or canary.checks[0].check.id != BUILT_IN:
-        return policy
-    rest = [bound.check for bound in canary.checks[1:]]
-    return _with_stage(policy, [_check("rate", signal="http_5xx", ok=0.01, bad=0.05), *rest])
-
-
-def _check(kind: str, **keys: Any) -> Any:
-    make: Any = CHECKS[kind]
-    return make(id=BUILT_IN, **keys)
-
-
-def _with_stage(policy: Policy, checks: list[Any]) -> Policy:
-    bounds = tuple(Bound(check, type(check).__struct_config__.tag, 0, "block", "block") for check in checks)
-    return replace(policy, stages={**policy.stages, "canary": Stage("canary", 0, bounds)})
+    if evaluate is None:
+        raise InvalidInput("deploy.outcomes needs evaluate.target", file=context.project.file, hint="add the section")
+    return lambda evidence: outcomes.added(evidence, path, target=evaluate.target, green=green)
 
 
 def approve(context: Context, version: ModelVersion, policy: Policy) -> None:

@@ -18,9 +18,10 @@ from gates.errors import InvalidInput, Refused
 from gates.inputs import option
 from gates.judge import judge
 from gates.reports import json as json_report
+from gates.steps.canary import join, judged_live
 from gates.steps.drift_check import decisions_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended
-from gates.verdict import EvidenceItem
+from gates.verdict import EvidenceItem, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +77,8 @@ def _judge(result: Mapping[str, Any], started: datetime, path: Path) -> GateRepo
     )
     if policy.digest != said["digest"]:
         raise InvalidInput("evidence 'policy' was changed", file=kept, hint=f"its digest is not {said['digest']}")
+    if any(item.name.startswith(stores.ROLLOUT) for item in items):
+        return _judge_rollout(policy, stores.load_rollout(folder, items), result, items, started)
     evidence = stores.load(folder, items)
     report = judge(
         policy, result["stage"], evidence, step=result["step"], today=started.date(), model=result["model"],
@@ -84,6 +87,26 @@ def _judge(result: Mapping[str, Any], started: datetime, path: Path) -> GateRepo
     if "columns" in result:
         report = replace(report, columns=_columns(policy, result["stage"], evidence), retrain=result.get("retrain"))
     return report
+
+
+def _judge_rollout(
+    policy: Policy,
+    seen: Mapping[str, Any],
+    result: Mapping[str, Any],
+    items: tuple[EvidenceItem, ...],
+    started: datetime,
+) -> GateReport:
+    """A rollout's stages again. That it went through took more than its checks, so its decision is only held to them:
+    no failed or erroneous check lets it through."""
+    reports = {
+        stage: judged_live(
+            policy, stage, seen[stage], step=result["step"], today=started.date(), model=result["model"]
+        )
+        for stage in result["stage"].split("+")
+    }  # fmt: skip
+    joined = join(reports)
+    undone = joined.verdict in (Verdict.FAIL, Verdict.ERROR)
+    return replace(joined, evidence=items, decision="refuse" if undone else result["decision"])
 
 
 def _columns(policy: Policy, stage: str, evidence: Any) -> tuple[Mapping[str, Any], ...]:

@@ -47,7 +47,7 @@ def ports(context: Context, policy: Policy, name: str) -> dict[str, Any]:
 def require(ended: Ended) -> None:
     """Raise what an end that is neither success nor a rollback means."""
     if ended.outcome == "cancelled":
-        raise errors.Cancelled(15)
+        raise errors.Cancelled(ended.signal or 15)
     if ended.outcome in ENDS:
         raise ENDS[ended.outcome](ended.reason, hint=ended.hint)
 

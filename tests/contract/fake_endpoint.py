@@ -229,6 +229,9 @@ class FakeEndpoint:
         answer = json.dumps(model_answer(at.spec.model_digest, body, wrong=wrong)).encode() if status == 200 else b"no"
         return Answer(status, name if status != 504 else "", ms / 1000, answer)
 
+    def address(self, deployment: str) -> tuple[str, Mapping[str, str]]:
+        return self.observe().url, {"azureml-model-deployment": deployment}
+
     def requests_since(self, cursor: int) -> tuple[Sequence[RequestEvent], int]:
         self._catch_up()
         return self.events[cursor:], len(self.events)
@@ -441,6 +444,9 @@ class FaultyEndpoint:
 
     def ask(self, body: bytes, *, deployment: str | None = None, timeout: float = 30.0) -> Answer:
         return self.points.call("ask", lambda: self.inner.ask(body, deployment=deployment, timeout=timeout))
+
+    def address(self, deployment: str) -> tuple[str, Mapping[str, str]]:
+        return self.inner.address(deployment)
 
     def requests_since(self, cursor: int) -> tuple[Sequence[RequestEvent], int]:
         return self.points.call("requests_since", lambda: self.inner.requests_since(cursor))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from gates import policy as policies
 from gates.evidence import Counted, Evidence
-from gates.steps import deploying
+from gates.steps.canary import Judging
 from gates.verdict import Verdict
 
 POLICY = b"""\
@@ -24,12 +22,8 @@ stages:
   deploy:
     checks: [{id: smoke, type: latency_quantile, signal: smoke_latency_ms, q: 0.95, max_ms: 100}]
 """
-VERSION: Any = SimpleNamespace(digest="sha256:" + "0" * 64, version="1")
-
-
-def context() -> Any:
-    platform = SimpleNamespace(annotate=lambda *_, **__: None)
-    return SimpleNamespace(platform=platform, step="deploy-blue-green", now=lambda: datetime.now(timezone.utc))
+MODEL = {"digest": "sha256:" + "0" * 64, "version": "1"}
+TODAY = date(2026, 1, 1)
 
 
 def evidence(bad: int, n: int, *, blue: tuple[int, int] | None, ms: float = 10.0) -> Evidence:
@@ -42,13 +36,14 @@ def evidence(bad: int, n: int, *, blue: tuple[int, int] | None, ms: float = 10.0
     )
 
 
-def judge(found: Evidence) -> tuple[Verdict, list[tuple[str, str]], deploying.Seen]:
-    policy = deploying.with_canary(policies.load(POLICY, Path("policy.yml"), today=date(2026, 1, 1)), context())
-    seen: deploying.Seen = {}
-    analyse = deploying.gate(context(), policy, "canary", VERSION, seen)
+def judge(found: Evidence) -> tuple[Verdict, list[tuple[str, str]], Judging]:
+    policy = policies.load(POLICY, Path("policy.yml"), today=TODAY)
+    judging = Judging(policy, "deploy-blue-green", lambda: TODAY, MODEL)
+    analyse = judging.gate("canary")
     assert analyse is not None
     analyse(found, final=False)
-    return seen["canary"].verdict, [(c.id, c.type) for c in seen["canary"].checks], seen
+    seen = judging.reports["canary"]
+    return seen.verdict, [(c.id, c.type) for c in seen.checks], judging
 
 
 @pytest.mark.parametrize(
@@ -77,10 +72,11 @@ def test_a_ratio_to_blue_where_there_is_one_and_a_rate_where_there_is_none() -> 
 
 
 @pytest.mark.parametrize(("allowed", "decision"), [(True, "allow"), (False, "refuse")])
-def test_the_steps_report_is_what_the_rollout_judged(allowed: bool, decision: str) -> None:
-    _, _, seen = judge(evidence(300, 2000, blue=None))
-    policy = policies.load(POLICY, Path("policy.yml"), today=date(2026, 1, 1))
-    report = deploying.report_of(context(), policy, VERSION, seen, allowed=allowed)
-    assert (report.stage, report.verdict, report.decision) == ("canary", Verdict.FAIL, decision)
+def test_the_steps_report_is_what_the_rollout_judged(allowed: bool, decision: str, tmp_path: Path) -> None:
+    judging = judge(evidence(0, 20, blue=None))[2]
+    report = judging.report(tmp_path, POLICY, allowed=allowed)
+    assert report is not None
+    assert (report.stage, report.verdict, report.decision) == ("canary", Verdict.INCONCLUSIVE, decision)
     assert [check.id for check in report.checks] == ["builtin.errors", "builtin.latency"]
-    assert report.model["digest"] == VERSION.digest
+    assert report.model["digest"] == MODEL["digest"]
+    assert [item.name for item in report.evidence] == ["rollout:canary"]

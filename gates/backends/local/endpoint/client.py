@@ -109,6 +109,11 @@ class LocalEndpoint:
             connection.close()
         return Answer(answer.status, answer.headers.get(SERVED_BY, ""), time.perf_counter() - begun, content)
 
+    def address(self, deployment: str) -> tuple[str, Mapping[str, str]]:
+        """URL and headers of a deployment, asked by name."""
+        headers = {"Authorization": f"Bearer {layout.read_key(self.place)}", "Content-Type": "application/json"}
+        return self.observe().url, {**headers, SERVED_BY: deployment}
+
     def requests_since(self, cursor: int) -> tuple[Sequence[RequestEvent], int]:
         events: list[RequestEvent] = []
         while True:

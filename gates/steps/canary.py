@@ -1,0 +1,141 @@
+"""What a rollout is judged by: the policy's stages as the machine asks them, and the built-in canary where it has none.
+
+What was judged last of each stage is kept beside the report, so that `gates replay` decides it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gates.checks import CHECKS
+from gates.collect import live
+from gates.collect.store import POLICY, ROLLOUT, Store
+from gates.judge import judge
+from gates.policy import Bound, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import date
+    from pathlib import Path
+
+    from gates.evidence import Evidence
+    from gates.policy import Policy
+    from gates.rollout.plan import Analyse
+    from gates.verdict import GateReport
+
+BUILT_IN = "builtin.errors"
+
+
+@dataclass
+class Judging:
+    """Judges a rollout's evidence under one policy and remembers the last of each stage. model: as in report.v1."""
+
+    policy: Policy
+    step: str
+    today: Callable[[], date]
+    model: Mapping[str, Any]
+    reports: dict[str, GateReport] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+
+    def gate(self, stage: str) -> Analyse | None:
+        """A stage as the machine asks it; None when the policy has no such stage."""
+        if stage not in with_canary(self.policy).stages:
+            return None
+
+        def analyse(evidence: Evidence, *, final: bool) -> GateReport:
+            self.evidence[stage] = evidence = replace(evidence, final=final)
+            self.reports[stage] = report = judged_live(
+                self.policy, stage, evidence, step=self.step, today=self.today(), model=self.model
+            )
+            return report
+
+        return analyse
+
+    def report(self, folder: Path, raw: bytes, *, allowed: bool) -> GateReport | None:
+        """What was judged last, as one report, with its evidence stored; None when nothing was judged.
+
+        raw: the policy's bytes. allowed: whether the rollout went through, which takes more than its checks; a bake
+        that nothing spoke against went through undecided.
+        """
+        if not self.reports:
+            return None
+        store = Store(folder)
+        for stage, evidence in self.evidence.items():
+            store.add_bytes(ROLLOUT + stage, live.dump(evidence))
+        store.add_bytes(POLICY, raw)
+        kept = tuple(item for item in store.items if item.name != POLICY)
+        return replace(join(self.reports), decision="allow" if allowed else "refuse", evidence=kept)
+
+
+def judged_live(
+    policy: Policy, stage: str, evidence: Evidence, *, step: str, today: date, model: Mapping[str, Any]
+) -> GateReport:
+    """One stage of a rollout, decided; the built-in canary stands in, a first deployment is compared with nobody."""
+    policy = with_canary(policy)
+    judging = _without_blue(policy) if evidence.champion_absent else policy
+    return judge(judging, stage, evidence, step=step, today=today, model=model)
+
+
+def join(reports: Mapping[str, GateReport]) -> GateReport:
+    """The stages of a rollout as one report: all checks, the worst verdict, refused."""
+    last = list(reports.values())[-1]
+    return replace(
+        last,
+        stage="+".join(reports),
+        checks=tuple(check for report in reports.values() for check in report.checks),
+        verdict=max((report.verdict for report in reports.values()), key=lambda verdict: verdict.rank),
+        decision="refuse",
+    )
+
+
+def with_canary(policy: Policy) -> Policy:
+    """The policy, with the built-in canary where it has none: errors over 3 times blue's, p95 over the limit + 25 %.
+
+    Fewer errors than 0.5 % pass whatever blue's are: two sides without errors would never show a ratio.
+    """
+    if "canary" in policy.stages:
+        return policy
+    checks = [_check("rate_ratio", signal="http_5xx", max_ratio=3.0, negligible=0.005)]
+    deploy = policy.stages.get("deploy")
+    limits: list[Any] = [b.check for b in (deploy.checks if deploy else ()) if b.type == "latency_quantile"]
+    if limits:
+        wider = {"id": "builtin.latency", "signal": "latency_ms", "max_ms": limits[0].max_ms * 1.25}
+        checks.append(msgspec.structs.replace(limits[0], **wider))
+    return _with_stage(policy, checks)
+
+
+def _without_blue(policy: Policy) -> Policy:
+    """For a first deployment: what compares with blue is SKIPPED or left out; the built-in ratio becomes a rate."""
+    champion = msgspec.structs.replace(policy.settings.champion, when_absent="bootstrap")
+    policy = replace(policy, settings=msgspec.structs.replace(policy.settings, champion=champion))
+    canary = policy.stages["canary"]
+    if canary.checks[0].check.id == BUILT_IN:
+        rest = [bound.check for bound in canary.checks[1:]]
+        return _with_stage(policy, [_check("rate", signal="http_5xx", ok=0.01, bad=0.05), *rest])
+    alone = tuple(bound for bound in canary.checks if "mirror_differs" not in signals([bound]))
+    return replace(policy, stages={**policy.stages, "canary": replace(canary, checks=alone)})
+
+
+def signals(checks: list[Bound] | tuple[Bound, ...]) -> dict[str, dict[str, Any]]:
+    """The signals that checks need, each with the options of the needs joined, the largest `min_samples` first."""
+    found: dict[str, dict[str, Any]] = {}
+    for bound in checks:
+        for need in bound.check.needs():
+            known = found.setdefault(need.name, {})
+            fewest = max(known.get("min_samples", 0), need.options.get("min_samples", 0))
+            durations = [*known.get("max_durations", []), need.options.get("max_duration")]
+            known.update(min_samples=fewest, max_durations=[one for one in durations if one])
+    return found
+
+
+def _check(kind: str, **keys: Any) -> Any:
+    make: Any = CHECKS[kind]
+    return make(id=BUILT_IN, **keys)
+
+
+def _with_stage(policy: Policy, checks: list[Any]) -> Policy:
+    bounds = tuple(Bound(check, type(check).__struct_config__.tag, 0, "block", "block") for check in checks)
+    return replace(policy, stages={**policy.stages, "canary": Stage("canary", 0, bounds)})

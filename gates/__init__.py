@@ -14,6 +14,7 @@ The map, from the vocabulary up (a module imports only from rows above its own):
     runtime                  the only spawner of processes
     backends, platforms, reports, rollout    the edges, and the blue-green state machine
     collect                  gathers what checks need
+    scaffold                 what `gates init` finds and writes
     steps                    one pipeline step a file
     cli                      the composition root
 """

@@ -79,7 +79,7 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
         as_json = (flags.get("json") or env.get("GATES_JSON")) == "true"
         for flag, folder in (("state-dir", state_dir), ("report-dir", report_dir)):
             _can_be_folder(folder, flag)
-        settings = project.load(folders.config, env)
+        settings = project.none(folders.config) if command.founds else project.load(folders.config, env)
         values = inputs.read(module.Inputs, flags=flags, env=env, config=settings.get, base=cwd)
         as_json = values.json
         if values.python:

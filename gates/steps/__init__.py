@@ -10,13 +10,14 @@ from typing import Any
 @dataclass(frozen=True)
 class Command:
     """`verb` as it is typed; `module` below gates.steps; `action`: it is also a composite action and a task;
-    `takes`: the input that the first bare argument is."""
+    `takes`: the input that the first bare argument is; `founds`: it makes the project file."""
 
     verb: str
     module: str
     summary: str
     action: bool = False
     takes: str = ""
+    founds: bool = False
 
     def load(self) -> Any:
         """The module: SUMMARY, Inputs, Outputs, run."""
@@ -46,6 +47,7 @@ COMMANDS = {
         Command("policy check", "policy_check", "Parse and lint a policy; --prove feeds it bad evidence."),
         Command("policy explain", "policy_explain", "Say in plain words what each check requires."),
         Command("replay", "replay", "Decide again from a report's stored evidence, byte for byte.", takes="report"),
+        Command("init", "init", "Make a repository ready: finds what is there, writes what is missing.", founds=True),
         Command("report html", "report_html", "Reports as one self-contained page for people.", takes="report"),
         Command("model list", "model_list", "The registered versions, with digests and aliases."),
         Command("model card", "model_card", "The model card: what lineage knows and what people say."),

@@ -170,7 +170,7 @@ class Context:
         for check in report.checks:
             if check.status.decided and check.status is not Status.PASS:
                 self.platform.annotate(
-                    "error" if check.severity == "block" else "warning",
+                    "error" if check.severity == "block" and not report.allowed else "warning",
                     check.reason,
                     file=shown_path(policy_file, self.cwd),
                     line=check.line,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,6 +19,7 @@ import pytest
 from act_rig import repository
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 JOB = (
@@ -26,20 +27,27 @@ JOB = (
     "command: python slow.py\nenvironment: azureml:none@latest\noutputs:\n  model: {type: mlflow_model}\n"
 )
 SLOW = """\
-import os, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+import os, signal, subprocess, sys, time
+code = "import time; time.sleep(300)"
+if STUBBORN:
+    code = "import signal; signal.signal(2, signal.SIG_IGN); signal.signal(15, signal.SIG_IGN); " + code
+    signal.signal(2, signal.SIG_IGN), signal.signal(15, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", code])
+time.sleep(0.5 if STUBBORN else 0)
 print("pids", os.getpid(), child.pid, flush=True)
 time.sleep(300)
 """
+LIMIT = 5.0
+"""Seconds from a signal to the end of everything. On a machine that others load, the best of three tries counts."""
 
 
-def project(tmp_path: Path, tracking: str = "") -> Path:
-    folder = repository(tmp_path / "r")
+def project(folder: Path, tracking: str = "", *, stubborn: bool = False) -> Path:
+    repository(folder)
     if tracking:
         (folder / "mlops.yml").write_text(f"version: 1\nmodel: small\ntracking_uri: {tracking}\n")
     (folder / "job.yml").write_text(JOB)
     (folder / "src").mkdir()
-    (folder / "src/slow.py").write_text(SLOW)
+    (folder / "src/slow.py").write_text(SLOW.replace("STUBBORN", str(stubborn)))
     return folder
 
 
@@ -49,16 +57,11 @@ def start(folder: Path, **env: str) -> subprocess.Popen[str]:
                             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
 
-def within(seconds: float) -> float:
-    """That long on a machine at rest; on one that is busy, as much longer as it is busier than it can be."""
-    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + within(5)
-    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(psutil.pid_exists(pid) for pid in pids)
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 60
+    while any(psutil.pid_exists(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"still there: {[pid for pid in pids if psutil.pid_exists(pid)]}"
+        time.sleep(0.02)
 
 
 def pids_of(process: subprocess.Popen[str]) -> list[int]:
@@ -72,29 +75,37 @@ def pids_of(process: subprocess.Popen[str]) -> list[int]:
     raise AssertionError("".join(said))
 
 
-@pytest.mark.xdist_group("cancel")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_within_five_seconds_and_leaves_no_child(
-    mlflow_server: str, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    folder = project(tmp_path, mlflow_server)
-    output, summary = tmp_path / "output", tmp_path / "summary"
-    process = start(folder, GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=str(summary))
-    pids = pids_of(process)
+def cancel(process: subprocess.Popen[str], send: Callable[[], None], pids: list[int]) -> tuple[float, str]:
+    """(seconds until the command and all of `pids` had ended, what the command said)."""
     begun = time.monotonic()
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=within(30))
-    assert time.monotonic() - begun < within(5)
-    assert process.returncode == code, said
-    assert "Traceback" not in said
-    assert "cancelled by signal" in said
-    assert gone(pids)
-    outputs = json.loads((folder / ".gates/reports/train/outputs.json").read_text())
-    assert (outputs["exit-code"], outputs["outcome"]) == (str(code), "cancelled")
-    assert "cancelled" in output.read_text(), "the next step can read it"
+    send()
+    said, _ = process.communicate(timeout=60)
+    wait_until_gone(pids)
+    return time.monotonic() - begun, said
 
-    if number == signal.SIGINT:
-        return  # resuming is the same after either; once is enough of a slow thing
+
+@pytest.mark.parametrize(("number", "code", "stubborn"), [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)])
+def test_a_signal_ends_the_run_within_five_seconds_and_leaves_no_child(
+    mlflow_server: str, tmp_path: Path, number: signal.Signals, code: int, *, stubborn: bool
+) -> None:
+    """Also where the job and its child ignore every signal that can be ignored. The same command then runs again."""
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    best = LIMIT
+    for attempt in range(3):
+        folder = project(tmp_path / f"r{attempt}", mlflow_server, stubborn=stubborn)
+        process = start(folder, GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=str(summary))
+        pids = pids_of(process)
+        seconds, said = cancel(process, partial(process.send_signal, number), pids)
+        assert process.returncode == code, said
+        assert "Traceback" not in said
+        assert "cancelled by signal" in said
+        outputs = json.loads((folder / ".gates/reports/train/outputs.json").read_text())
+        assert (outputs["exit-code"], outputs["outcome"]) == (str(code), "cancelled")
+        assert "cancelled" in output.read_text(), "the next step can read it"
+        best = min(best, seconds)
+        if best < LIMIT:
+            break
+    assert best < LIMIT
     (folder / "src/slow.py").write_text("raise SystemExit('reached the job again')\n")
     again = start(folder)
     said, _ = again.communicate(timeout=120)
@@ -102,10 +113,9 @@ def test_a_signal_ends_the_run_within_five_seconds_and_leaves_no_child(
     assert "reached the job again" in said
 
 
-@pytest.mark.xdist_group("cancel")
 def test_the_runners_way_of_cancelling(tmp_path: Path) -> None:
     """SIGINT to the whole process group at once, as a terminal and a runner send it; our MLflow server ends too."""
-    folder = project(tmp_path)
+    folder = project(tmp_path / "r")
     process = subprocess.Popen(
         [sys.executable, "-I", "-m", "gates", "train", "--job", "job.yml"], cwd=folder, start_new_session=True,
         env={"PATH": os.environ["PATH"], "HOME": str(folder)}, text=True, stdout=subprocess.PIPE,
@@ -114,41 +124,5 @@ def test_the_runners_way_of_cancelling(tmp_path: Path) -> None:
     pids = pids_of(process)
     children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     assert set(pids) < set(children), "the MLflow server is among them"
-    os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=within(30))
+    _, said = cancel(process, lambda: os.killpg(process.pid, signal.SIGINT), children)
     assert process.returncode == 130, said
-    assert gone(children)
-
-
-def test_a_file_size_limit_while_the_report_is_written(tmp_path: Path) -> None:
-    """A clear end, and no half-written file."""
-    folder = repository(tmp_path / "r")
-    command = [sys.executable, "-I", "-B", "-m", "gates", "validate-gate", "--metrics", "metrics.json"]
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
-
-    done = subprocess.run(command, cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True,
-                          check=False, preexec_fn=limit)  # a limit of the child is what this is about  # fmt: skip
-    assert done.returncode == 4, done.stderr
-    assert "cannot write" in done.stderr
-    assert "Traceback" not in done.stderr
-    for path in folder.rglob(".gates/**/*.json"):
-        json.loads(path.read_text())
-    assert not [path for path in folder.rglob(".gates/**/.*") if path.is_file()]
-
-
-def test_a_checkout_that_cannot_be_written(tmp_path: Path) -> None:
-    """A file in the way stands for every place where nothing can be made; root may write anywhere else."""
-    folder = repository(tmp_path / "r")
-    (folder / ".gates").mkdir()
-    (folder / ".gates/reports").write_text("in the way")
-    command = [sys.executable, "-I", "-m", "gates", "validate-gate", "--metrics", "metrics.json"]
-    done = subprocess.run(command, cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True,
-                          check=False)  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    assert "is a file; name a folder" in done.stderr
-    assert "Traceback" not in done.stderr
-    elsewhere = [*command, "--state-dir", str(tmp_path / "state")]
-    subprocess.run(elsewhere, cwd=folder, env={"PATH": os.environ["PATH"]}, check=True)

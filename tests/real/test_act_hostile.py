@@ -17,6 +17,7 @@ from gates.inputs import declared
 from gates.steps import COMMANDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from act_rig import ActRun, Rig
@@ -169,8 +170,8 @@ def test_hostile_values_and_columns_of_the_data(rig: Rig, tmp_path: Path) -> Non
         write_parquet(folder / f"{file}.parquet", {name: column, "kind": [f"{shift}-{v}" for v in column]})
     answers = {"y": [n % 2 for n in range(rows)], "prediction": [(n + n % 3) % 2 for n in range(rows)]}
     write_parquet(folder / "answers.parquet", {**answers, "group": [values[n % len(values)] for n in range(rows)]})
-    with (folder / "mlops.yml").open("a") as file:
-        file.write("evaluate: {data: answers.parquet, target: y, positive_label: 1}\n")
+    with (folder / "mlops.yml").open("a") as config:
+        config.write("evaluate: {data: answers.parquet, target: y, positive_label: 1}\n")
     ran = rig.run(folder)
     untouched(ran, tmp_path)
     assert (ran.outputs("drift")["verdict"], ran.outputs("gate")["verdict"]) == ("FAIL", "FAIL"), ran.outputs("gate")
@@ -183,7 +184,7 @@ def test_hostile_values_and_columns_of_the_data(rig: Rig, tmp_path: Path) -> Non
         assert len(shown.encode()) < 100_000, "one long value does not fill the summary"
 
 
-def write_parquet(path: Path, columns: dict[str, list[str]] | dict[str, list[int]]) -> None:
+def write_parquet(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
     pq.write_table(pa.table(dict(columns)), path)
 
 

@@ -123,6 +123,11 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
         """Why the evidence cannot be judged; empty when it can."""
         if evidence.drift is None:
             return "no comparison with a reference was made"
+        from gates.drift.found import ColumnDrift
+
+        given: object = evidence.drift
+        if not isinstance(given, tuple) or not all(isinstance(one, ColumnDrift) for one in given):
+            return f"the comparison is of the wrong type: {type(given).__name__}"
         if not evidence.drift:
             return "no column was compared"
         if not isinstance(self.columns, str):

@@ -34,7 +34,7 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
         {"metric": "roc_auc", "min": 0.6},
         {"metric": "brier", "max": 0.4},
         {"metric": "log_loss", "max": 1.0, "decide_on": "ci_upper"},
-        {"metric": "average_precision", "min": 0.5, "decide_on": "point"},
+        {"metric": "average_precision", "min": 0.6, "decide_on": "point"},
         {"metric": "artifact_megabytes", "max": 500.0},
     ],
     "champion_delta": [

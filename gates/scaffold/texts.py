@@ -239,7 +239,17 @@ jobs:
         with:
           config: mlops.yml
           model-version: ${{{{ steps.register.outputs.model-version }}}}
-{watch}"""
+{watch}      - id: setup
+        name: gates, as a command
+        if: ${{{{ always() && steps.deploy.outcome != 'skipped' }}}}
+        uses: ORG/mlops-gates/actions/setup@v1
+      - id: stop
+        name: Stop the endpoint, which runs on this machine # leave this out where the machine stays and serves
+        if: ${{{{ always() && steps.deploy.outcome != 'skipped' }}}}
+        env:
+          GATES: ${{{{ steps.setup.outputs.python }}}}
+        run: '"$GATES" -I -m gates endpoint stop'
+"""
 
 
 def azure_code(source: str, tests: str, requirements: str) -> str:

@@ -18,10 +18,11 @@ def quoted(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) and "e" not in f"{value:g}" else repr(value)
-    said = str(value)
-    plain = _PLAIN.fullmatch(said) and said.lower() not in _WORDS
-    return said if plain else json.dumps(said, ensure_ascii=False)
+        said = repr(value)  # YAML 1.1 reads an exponent only after a point
+        return said if "e" not in said or "." in said else said.replace("e", ".0e")
+    text = str(value)
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def listed(values: Iterable[object]) -> str:

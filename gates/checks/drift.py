@@ -32,6 +32,10 @@ class Effect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     oov_max: Annotated[
         float | None, Meta(description="Text: largest share of unknown tokens beyond the expected one.")
     ] = 0.1
+    auc_max: Annotated[
+        float | None,
+        Meta(description="Vectors: largest AUC of telling both sides apart that is no drift; 0.5 is none."),
+    ] = 0.6
 
 
 class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
@@ -60,6 +64,8 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
             value = getattr(effect, key)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 yield "effect", f"{key} is {value!r}; write a number of 0 or more"
+        if effect.auc_max is not None and not 0.5 <= effect.auc_max < 1:
+            yield "effect", f"auc_max is {effect.auc_max!r}; write a number from 0.5 to below 1, e.g. 0.6"
         if effect.psi_max is None and effect.ks_max is None:
             yield "effect", "it limits nothing; write psi_max or ks_max, e.g. {psi_max: 0.2, ks_max: 0.10}"
         if effect.psi_max is None and self.columns == "all":
@@ -107,6 +113,7 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
             ks_max=self.effect.ks_max,
             missing_max=self.effect.missing_max,
             oov_max=self.effect.oov_max,
+            auc_max=self.effect.auc_max,
             fdr_q=self.fdr_q,
             min_samples=self.min_samples,
             weights=evidence.importances if self.weights == "importance" else self.weights,
@@ -176,7 +183,7 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
         n: int | None = None,
         needed: int | None = None,
     ) -> CheckResult:
-        effect = {k: getattr(self.effect, k) for k in ("psi_max", "ks_max", "missing_max", "oov_max")}
+        effect = {k: getattr(self.effect, k) for k in ("psi_max", "ks_max", "missing_max", "oov_max", "auc_max")}
         required: dict[str, Any] = {k: v for k, v in effect.items() if v is not None}
         required |= {"fdr_q": self.fdr_q, "max_drifted_share": self.max_drifted_share, "min_samples": self.min_samples}
         return CheckResult(self.id, "drift", status, reason, observed=observed, required=required, n=n, n_needed=needed)

@@ -52,7 +52,9 @@ def kind_of(type_: pa.DataType) -> Kind:
         return "date" if temporal(type_) is Temporal.MOMENT else "numeric"
     if pt.is_string(type_) or pt.is_large_string(type_):
         return "categorical"
-    return "unknown"
+    many: Any = type_
+    lists = pt.is_list(type_) or pt.is_large_list(type_) or pt.is_fixed_size_list(type_)
+    return "vector" if lists and pt.is_floating(many.value_type) else "unknown"
 
 
 def values_of(array: pa.Array[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gates.drift import text
+from gates.drift import text, vectors
 from gates.drift.column import comparable
 from gates.drift.found import Histogram
 from gates.drift.sketch import Cells, Sketch, cells, gaps, moments, recast
@@ -316,3 +316,14 @@ def texts(base: ColumnDrift, ref: text.Words, cur: text.Words) -> ColumnDrift:
     if unknown is None:
         return out
     return replace(out, oov_share=unknown.share, oov_expected=unknown.expected, oov_p=unknown.p)
+
+
+def told_apart(base: ColumnDrift, ref: vectors.Vectors, cur: vectors.Vectors) -> ColumnDrift:
+    """Vectors by a classifier; the histogram is of its scores on the halves that it did not learn from."""
+    sampled = max(ref.n - len(ref.rows), cur.n - len(cur.rows)) > 0
+    base = replace(base, method="sample" if sampled else "exact")
+    empty = _empty(base)
+    found = None if empty else vectors.tell_apart(ref, cur, base.name)
+    if found is None:
+        return replace(base, reason=empty or f"fewer than {vectors.LEAST} vectors on a side")
+    return replace(base, auc=found.auc, p=found.p, histogram=_plot(found.reference, found.current))

@@ -22,18 +22,23 @@ if TYPE_CHECKING:
 
 HIGH = 0.3
 """PSI or KS D beyond which the severity is high."""
+HIGH_AUC = 0.7
+"""The same for vectors: normal columns that KS tells apart by 0.3 have an AUC of 0.7."""
 
 COLUMN_KEYS = ("name", "kind", "ks", "p", "q", "psi", "w1", "js", "chi2", "drifted", "severity", "action")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Effect sizes that matter; None: that effect is not judged. missing_max, oov_max: differences of shares."""
+    """Effect sizes that matter; None: that effect is not judged. missing_max, oov_max: differences of shares. auc_max:
+    of vectors.
+    """
 
     psi_max: float | None = 0.2
     ks_max: float | None = 0.1
     missing_max: float | None = 0.05
     oov_max: float | None = 0.1
+    auc_max: float | None = 0.6
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ class ColumnDecision:
     def to_json(self) -> dict[str, Any]:
         """The keys of report.v1 `columns`; what is not a finite number is null, an undecided column is not drifted.
 
-        Beside them where there is something to say: `ks_bound` and `w1_bound` (how far the figure can be from the exact
-        one), and `histogram` of a drifted column (see `found.Histogram`; shares to four digits).
+        Beside them where there is something to say: `auc` of vectors, `ks_bound` and `w1_bound` (how far the figure
+        can be from the exact one), and `histogram` of a drifted column (see `found.Histogram`; shares to four digits).
         """
         f = self.found
         numbers = {"ks": f.ks, "p": f.p, "q": self.q, "psi": f.psi, "w1": f.w1, "js": f.js, "chi2": f.chi2}
@@ -69,6 +74,8 @@ class ColumnDecision:
             for key, bound in (("ks_bound", f.ks_bound), ("w1_bound", f.w1_bound))
             if bound > 0
         }
+        if f.auc is not None:
+            more["auc"] = float(f"{f.auc:.4g}")
         if self.drifted is True and f.histogram is not None:
             more["histogram"] = _shown(f.histogram)
         return {**{key: row[key] for key in COLUMN_KEYS}, **more}
@@ -91,12 +98,13 @@ def decide(
     ks_max: float | None = 0.1,
     missing_max: float | None = 0.05,
     oov_max: float | None = 0.1,
+    auc_max: float | None = 0.6,
     fdr_q: float = 0.05,
     min_samples: int = 100,
     weights: Mapping[str, float] | None = None,
 ) -> tuple[ColumnDecision, ...]:
     """One decision a column, in the order given. weights: by column name, ≥ 0; a column not named weighs 0 then."""
-    limits = Limits(psi_max, ks_max, missing_max, oov_max)
+    limits = Limits(psi_max, ks_max, missing_max, oov_max, auc_max)
     q_of = _adjusted(columns)
     decisions = []
     for i, found in enumerate(columns):
@@ -125,7 +133,7 @@ def _one(
     over = [text for test, text, is_over in effects if is_over and q.get(test, 1.0) <= fdr_q]
     shown = q.get("distribution")
     if over:
-        high = max(found.psi or 0.0, found.ks or 0.0) > HIGH
+        high = max(found.psi or 0.0, found.ks or 0.0) > HIGH or (found.auc or 0.0) > HIGH_AUC
         severity = "high" if high else "medium"
         return ColumnDecision(found, shown, True, severity, _action(found, high, over), ", ".join(over), weight=weight)
     rows = min(found.n_ref + found.nulls_ref, found.n_cur + found.nulls_cur)
@@ -149,6 +157,7 @@ def _effects(found: ColumnDrift, limits: Limits) -> list[tuple[str, str, bool]]:
     rows = (
         ("distribution", "PSI", found.psi, limits.psi_max),
         ("distribution", "KS", found.ks, limits.ks_max),
+        ("distribution", "AUC of telling the sides apart", found.auc, limits.auc_max),
         ("missing", "missing share differs by", gap, limits.missing_max),
         ("vocabulary", "unknown tokens exceed the expected by", extra, limits.oov_max),
     )

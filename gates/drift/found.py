@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["numeric", "categorical", "boolean", "date", "text", "unknown"]
-Method = Literal["exact", "profile"]
+Kind = Literal["numeric", "categorical", "boolean", "date", "text", "vector", "unknown"]
+Method = Literal["exact", "profile", "sample"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ColumnDrift:
     categories. psi: bias removed; psi_raw: as summed. w1: in the column's unit (days for dates); w1_scaled: divided by
     the reference's standard deviation. js: base 2, in [0, 1]. missing_difference: current share of missing rows minus
     the reference's, with its 95 % interval and p-value. new, lost: categories seen on one side only (at most 20 of
-    each); low, high: range of both sides. tests: named extra p-values and figures, e.g. of text.
+    each); range_ref, range_cur: of both sides. oov_*: the share of a text's tokens that the reference does not know.
+    auc: of a classifier that tells vectors of the two sides apart, 0.5 where it cannot.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ColumnDrift:
     oov_share: float | None = None
     oov_expected: float | None = None
     oov_p: float | None = None
+    auc: float | None = None
     method: Method = "exact"
     reason: str = ""
     histogram: Histogram | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from gates.drift import packing, text
+from gates.drift import packing, text, vectors
 from gates.drift.column import Numbers, Room, categories, kind_of, numbers
 from gates.drift.sketch import POINTS, Sketch, compact, sketch
 from gates.drift.sketch import merge as merge_sketches
@@ -34,7 +34,7 @@ CATEGORY_CAP = 1_000
 @dataclass(frozen=True, eq=False)
 class ColumnProfile:
     """One column. rows: all; nulls, nans: rows without a value. Then by kind: sketch (numeric, date: microseconds),
-    counts by category (categorical, boolean), words (text); all three None for a type that is not compared.
+    counts by category (categorical, boolean), words (text), vectors (a sample); all None for a type not compared.
     """
 
     kind: Kind
@@ -45,6 +45,7 @@ class ColumnProfile:
     sketch: Sketch | None = None
     counts: Mapping[str, int] | None = None
     words: text.Words | None = None
+    vectors: vectors.Vectors | None = None
 
     @property
     def missing(self) -> int:
@@ -127,6 +128,9 @@ def _column(source: Source, name: str, cap: int, points: int, memory: int | None
             return ColumnProfile(kind, spelled, rows, counted.nulls, counts=_ordered(counted.counts))
         words, nulls = text.words(source.chunks(name))
         return ColumnProfile("text", spelled, rows, nulls, words=words)
+    if kind == "vector":
+        seen = vectors.vectors(source.chunks(name), name)
+        return ColumnProfile(kind, spelled, rows, seen.nulls, seen.nans, vectors=seen.vectors)
     return ColumnProfile("unknown", spelled, rows, sum(chunk.null_count for chunk in source.chunks(name)))
 
 
@@ -216,6 +220,8 @@ def _merged(name: str, a: ColumnProfile, b: ColumnProfile, cap: int) -> ColumnPr
         counts = {word: a.counts.get(word, 0) + b.counts.get(word, 0) for word in {**a.counts, **b.counts}}
         if len(counts) <= cap:
             return ColumnProfile(a.kind, spelled, rows, nulls, counts=_ordered(counts))
+    if a.vectors is not None and b.vectors is not None:
+        return ColumnProfile(a.kind, spelled, rows, nulls, nans, vectors=vectors.merge(a.vectors, b.vectors, name))
     if a.kind == "unknown":
         return ColumnProfile(a.kind, spelled, rows, nulls)
     words = text.merge(_words(a), _words(b))
@@ -245,6 +251,8 @@ def _header(profile: Profile) -> dict[str, Any]:
             row["counts"] = dict(c.counts)
         if c.words is not None:
             row["words"] = text.header(c.words)
+        if c.vectors is not None:
+            row["vectors"] = vectors.header(c.vectors)
         columns[name] = row
     return {
         "columns": columns,
@@ -263,6 +271,8 @@ def _arrays(profile: Profile) -> dict[str, np.ndarray[Any, Any]]:
             arrays |= {f"{name}/{key}": getattr(c.sketch, key) for key in _SKETCH_ARRAYS}
         if c.words is not None:
             arrays |= {f"{name}/{key}": array for key, array in text.arrays(c.words).items()}
+        if c.vectors is not None:
+            arrays |= {f"{name}/{key}": array for key, array in vectors.arrays(c.vectors).items()}
     return arrays
 
 
@@ -280,8 +290,11 @@ def _parse(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
             words = None
             if "words" in row:
                 words = text.parse(row["words"], {k: arrays[f"{name}/{k}"] for k in text.ARRAYS})
+            sample = None
+            if "vectors" in row:
+                sample = vectors.parse(row["vectors"], {k: arrays[f"{name}/{k}"] for k in vectors.ARRAYS})
             columns[name] = ColumnProfile(
-                row["kind"], row["type"], row["rows"], row["nulls"], row["nans"], held, row.get("counts"), words
+                row["kind"], row["type"], row["rows"], row["nulls"], row["nans"], held, row.get("counts"), words, sample
             )
         digests = tuple(header["data_digests"])
         return Profile(columns, header["rows"], digests, header["model_digest"], header["category_cap"])

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gates.drift import compared, text
+from gates.drift import compared, text, vectors
 from gates.drift import profile as profiles
 from gates.drift.column import Room, categories, kind_of, numbers
 from gates.drift.found import ColumnDrift
@@ -89,6 +89,8 @@ def _column(
     kind = _kind(reference, current, name)
     if kind == "unknown":
         return _not_compared(reference, current, name)
+    if kind == "vector":
+        return _told_apart(reference, current, name)
     if isinstance(reference, profiles.Profile):
         held = reference.columns[name]
         if kind in ("numeric", "date"):
@@ -159,6 +161,21 @@ def _against(
         full = replace(base, n_cur=len(y.values), nulls_cur=y.nulls + y.nans, method="exact")
         return with_missing(compared.samples(full, held.sketch.expand(), y.values))
     return with_missing(compared.sketched(base, held.sketch, batches))
+
+
+def _told_apart(reference: Profile | Source, current: Source, name: str) -> ColumnDrift:
+    sides = [
+        side.columns[name] if isinstance(side, profiles.Profile) else profiles.build(side, columns=[name]).columns[name]
+        for side in (reference, current)
+    ]
+    return whole_vectors(name, sides[0], sides[1])
+
+
+def whole_vectors(name: str, before: ColumnProfile, after: ColumnProfile) -> ColumnDrift:
+    """From what both sides kept; a side of nothing but nulls of no type holds no vector."""
+    base = ColumnDrift(name, "vector", before.n, after.n, before.missing, after.missing)
+    ref, cur = before.vectors or vectors.EMPTY, after.vectors or vectors.EMPTY
+    return with_missing(compared.told_apart(base, ref, cur))
 
 
 def _counted(held: ColumnProfile, current: Source, name: str) -> ColumnDrift:

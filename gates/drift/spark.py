@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gates.drift import compared, packing, text
+from gates.drift import compared, packing, text, vectors
 from gates.drift import profile as profiles
 from gates.drift.column import categories, numbers
 from gates.drift.found import ColumnDrift
 from gates.drift.missing import with_missing
-from gates.drift.scan import CURRENT_CAP, kind_in_both
+from gates.drift.profile import ColumnProfile
+from gates.drift.scan import CURRENT_CAP, kind_in_both, whole_vectors
 from gates.drift.sketch import Cells
 from gates.drift.source import Source, from_table
 from gates.errors import InvalidInput, Unavailable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gates.drift.found import Kind
-    from gates.drift.profile import ColumnProfile, Profile
+    from gates.drift.profile import Profile
 
 _VERSION = 1
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -112,12 +113,17 @@ def scan(
 
 
 class _Counts:
-    """What one partition says of one column: a tally, or counts by category, or words."""
+    """What one partition says of one column: a tally, or counts by category, or words, or vectors."""
 
     def __init__(
-        self, tally: compared.Tally, counts: dict[str, int] | None = None, other: int = 0, words: Any = None
+        self,
+        tally: compared.Tally,
+        counts: dict[str, int] | None = None,
+        other: int = 0,
+        words: Any = None,
+        sample: vectors.Vectors | None = None,
     ) -> None:
-        self.tally, self.counts, self.other, self.words = tally, counts, other, words
+        self.tally, self.counts, self.other, self.words, self.sample = tally, counts, other, words, sample
 
 
 def _part(held: ColumnProfile, kind: Kind, source: Source, name: str) -> _Counts:
@@ -129,6 +135,9 @@ def _part(held: ColumnProfile, kind: Kind, source: Source, name: str) -> _Counts
     if held.words is not None:
         words, nulls = text.words(source.chunks(name))
         return _Counts(compared.Tally(source.rows - nulls, nulls), words=words)
+    if kind == "vector":
+        seen = vectors.vectors(source.chunks(name), name)
+        return _Counts(compared.Tally(seen.vectors.n, seen.nulls + seen.nans), sample=seen.vectors)
     if kind == "unknown":
         nulls = sum(chunk.null_count for chunk in source.chunks(name))
         return _Counts(compared.Tally(source.rows - nulls, nulls))
@@ -144,6 +153,12 @@ def _whole(held: ColumnProfile, kind: Kind, name: str, parts: Sequence[_Counts])
     base = ColumnDrift(name, kind, held.n, total.n, held.missing, total.missing)
     if kind == "unknown":
         return with_missing(replace(base, reason="columns of this type are not compared"))
+    if kind == "vector":
+        sample = vectors.EMPTY
+        for part in parts:
+            sample = vectors.merge(sample, part.sample or vectors.EMPTY, name)
+        after = ColumnProfile(kind, held.type, total.n + total.missing, total.missing, vectors=sample)
+        return whole_vectors(name, held, after)
     if kind in ("numeric", "date"):
         if held.sketch is None:
             return with_missing(replace(base, reason="the reference has no value", method="profile"))
@@ -202,6 +217,7 @@ def _types(frame: Any) -> dict[str, pa.DataType]:
         "double": pa.float64(), "float": pa.float32(), "bigint": pa.int64(), "int": pa.int32(), "smallint": pa.int16(),
         "tinyint": pa.int8(), "boolean": pa.bool_(), "string": pa.string(), "date": pa.date32(), "void": pa.null(),
         "timestamp": pa.timestamp("us", tz="UTC"), "timestamp_ntz": pa.timestamp("us"),
+        "array<float>": pa.list_(pa.float32()), "array<double>": pa.list_(pa.float64()),
     }  # fmt: skip
     decimal = pa.decimal128(38, 18)
     return {
@@ -228,6 +244,9 @@ def _pack(parts: dict[str, _Counts], rows: int) -> bytes:
         if part.words is not None:
             row["words"] = text.header(part.words)
             arrays |= {f"{i}/{key}": array for key, array in text.arrays(part.words).items()}
+        if part.sample is not None:
+            row["vectors"] = vectors.header(part.sample)
+            arrays |= {f"{i}/{key}": array for key, array in vectors.arrays(part.sample).items()}
         columns.append(row)
     return packing.pack({"columns": columns, "rows": rows}, arrays, _VERSION)
 
@@ -246,5 +265,8 @@ def _unpack(data: bytes) -> tuple[dict[str, _Counts], int]:
         words = None
         if "words" in row:
             words = text.parse(row["words"], {key: arrays[f"{i}/{key}"] for key in text.ARRAYS})
-        found[row["name"]] = _Counts(tally, row.get("counts"), row.get("other", 0), words)
+        sample = None
+        if "vectors" in row:
+            sample = vectors.parse(row["vectors"], {key: arrays[f"{i}/{key}"] for key in vectors.ARRAYS})
+        found[row["name"]] = _Counts(tally, row.get("counts"), row.get("other", 0), words, sample)
     return found, int(header["rows"])

@@ -66,7 +66,9 @@ class Backend(Protocol):
     def name(self) -> str: ...
 
     def train(self, job: Path, *, model_output: str, compute: str, timeout: float | None, environment: str,
-              on_line: Callable[[str], None]) -> TrainedRun: ...  # fmt: skip
+              tags: Mapping[str, str] | None = None, on_line: Callable[[str], None]) -> TrainedRun:  # fmt: skip
+        """Submit the job and wait for its end; `tags` stand on it beside its own."""
+        ...
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         """The last value of each metric that a run logged."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gates.lineage.digest import FileSum
 
 SUMMARY = "Run the training job and record what the model came from."
+REASON = "gates.reason"
+"""The tag of a job that says why it was trained; MLflow and Azure ML show it beside the run."""
 VOLATILE = ("MLmodel",)
 """MLflow writes an id and a time into this file; see gates.lineage.grade."""
 
@@ -49,6 +51,7 @@ class Inputs(Common):
         "current: your interpreter as it is; build: an environment built from the job's own, cached.",
         kind="choice", default="current", choices=("current", "build"),
     )  # fmt: skip
+    reason: str = option("Why it is trained, e.g. drift-check's retrain-reason: becomes a tag of the job.")
 
 
 @dataclass(kw_only=True)
@@ -76,6 +79,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
             compute=inputs.compute,
             timeout=inputs.timeout,
             environment=inputs.environment,
+            tags={REASON: inputs.reason} if inputs.reason else {},
             on_line=context.platform.say,
         )
     finally:
@@ -87,7 +91,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     out.model_path, out.model_digest = str(trained.model), sums_digest(sums)
     out.outputs_path = str(trained.outputs)
     out.metrics_path = str(_write_metrics(context, trained))
-    out.lineage_path = str(_record(context, job, trained, sums, started))
+    out.lineage_path = str(_record(context, job, trained, sums, started, inputs.reason))
     report = (
         judge_training(context, policy, trained, out.model_digest, raw)
         if policy and "train" in policy.stages
@@ -118,7 +122,9 @@ def _figures(metrics: Any) -> dict[str, str]:
     return {name: f"{value:.4g}" for name, value in sorted(metrics.items())[:20]}
 
 
-def _record(context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSum, ...], started: datetime) -> Path:
+def _record(
+    context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSum, ...], started: datetime, reason: str
+) -> Path:
     """Write the train statement and the reference profile; note the event."""
     digest = sums_digest(sums)
     folder = records.lineage_of(context, digest)
@@ -131,7 +137,7 @@ def _record(context: Context, job: Path, trained: TrainedRun, sums: tuple[FileSu
             data=tuple(d for item in training.data for d in (item.sha256, item.content) if d),
             code=training.code.commit if training.code else "", code_time=code_time,
             environment=training.environment.lock or "", statement=statement.digest,
-            actor=training.run.actor, run=training.run.url or trained.run_id,
+            actor=training.run.actor, run=training.run.url or trained.run_id, reason=reason,
         ),
     )  # fmt: skip
     _profile(context, trained, folder.path, digest)

@@ -62,13 +62,14 @@ class AzureMLBackend:
         compute: str,
         timeout: float | None,
         environment: str,
+        tags: Mapping[str, str] | None = None,
         on_line: Callable[[str], None],
     ) -> TrainedRun:
         if environment != "current":
             raise InvalidInput("--environment: the workspace builds the job's own", hint="leave it out")
         asked = jobs.load(
             job, model_output=model_output, compute=compute, timeout=timeout, run=self._run,
-            pending=self._state / "azureml" / "pending",
+            pending=self._state / "azureml" / "pending", tags=tags or {},
         )  # fmt: skip
         work = self._state / "runs"
         return jobs.train(asked, self._workspace, self._storage, work=work, on_line=on_line, say=self._say)

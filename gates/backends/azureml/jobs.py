@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gates import document
@@ -52,7 +52,10 @@ _SAID_BY_SDK = re.compile(r"^(RunId: |Web View: |Execution Summary$|=+$|Streamin
 
 @dataclass(frozen=True)
 class Asked:
-    """What `gates train` asks for. run: the platform's run, '' on a laptop; pending: the folder of unfinished ones."""
+    """What `gates train` asks for. run: the platform's run, '' on a laptop; pending: the folder of unfinished ones.
+
+    tags: beside those of the file; they do not make another job of it.
+    """
 
     path: Path
     file: Document
@@ -62,9 +65,13 @@ class Asked:
     timeout: float | None
     run: str
     pending: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(path: Path, *, model_output: str, compute: str, timeout: float | None, run: str, pending: Path) -> Asked:
+def load(
+    path: Path, *, model_output: str, compute: str, timeout: float | None, run: str, pending: Path,
+    tags: Mapping[str, str],
+) -> Asked:  # fmt: skip
     """Read a job file with the SDK's loader. InvalidInput with file and line for what Azure refuses."""
     file = document.load_yaml(path, "the job file")
     if compute == "local":
@@ -77,7 +84,7 @@ def load(path: Path, *, model_output: str, compute: str, timeout: float | None, 
     entity = ask_sdk(file)
     if model_output not in (file.value.get("outputs") or {}):
         raise file.error(f"the job has no output '{model_output}'", ("outputs",), "name it in train.model of mlops.yml")
-    return Asked(path, file, entity, model_output, compute, timeout, run, pending)
+    return Asked(path, file, entity, model_output, compute, timeout, run, pending, tags)
 
 
 def train(
@@ -199,7 +206,7 @@ def status_of_job(workspace: Workspace, name: str) -> str | None:
 def _submit(asked: Asked, workspace: Workspace, name: str) -> None:
     entity = asked.entity
     entity.name = name
-    entity.tags = {**(entity.tags or {}), "gates.job": asked.path.name}
+    entity.tags = {**(entity.tags or {}), **asked.tags, "gates.job": asked.path.name}
     if asked.compute:
         entity.compute = asked.compute
     if asked.timeout is not None:

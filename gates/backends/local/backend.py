@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import platform
 import shutil
@@ -56,6 +57,7 @@ class LocalBackend:
         compute: str,
         timeout: float | None,
         environment: str,
+        tags: Mapping[str, str] | None = None,
         on_line: Callable[[str], None],
     ) -> TrainedRun:
         if compute not in ("", "local"):
@@ -63,6 +65,7 @@ class LocalBackend:
                 f"--compute: '{compute}' is not on this machine", hint="write local, or backend: azureml"
             )
         loaded = jobs.load_job(job)
+        loaded = dataclasses.replace(loaded, tags={**loaded.tags, **(tags or {})})
         work, asset_folder = self._state / "runs", self._state / "assets"
         with tracking.tracking(self._uri, state_dir=self._state, env=self._env) as server:
             done = jobs.run_job(

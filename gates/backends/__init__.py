@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class TrainedRun:
     """A finished training job. `inputs` are its files by name, `model` the folder of the model output, fetched.
 
-    assets: where an input stands that has a name or a place in a workspace, e.g. `azureml:census:3`.
+    assets: where an input stands that has a name or a place in a workspace, e.g. `azureml:census:3`. read: what the
+    process that made the model read, where that is known and may be others than the job's inputs.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class TrainedRun:
     seconds: float
     notes: tuple[str, ...] = ()
     assets: Mapping[str, str] = field(default_factory=dict)
+    read: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

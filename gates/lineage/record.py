@@ -46,13 +46,18 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Environment(Struct, frozen=True, forbid_unknown_fields=True):
-    """lock: digest of the lock file's bytes; installed: what was really there, sorted `name==version`."""
+    """lock: digest of the lock file's bytes; installed: what was really there, sorted `name==version`.
+
+    declared: what the job asked for, a line each; differences: what of it was not what ran, in words.
+    """
 
     python: str
     lock: str | None = None
     installed: tuple[str, ...] = ()
     platform: str = ""
     image: str | None = None
+    declared: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
 
 
 class Run(Struct, frozen=True, forbid_unknown_fields=True):

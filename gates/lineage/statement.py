@@ -196,7 +196,7 @@ def compose(statements: Iterable[Statement]) -> Lineage:
     data = tuple(_flat(item) for name, item in dependencies.items() if name.startswith("data/"))
     code, environment = dependencies.get("code"), dependencies["environment"]
     champion = dependencies.get("champion")
-    lock = dependencies.get("environment/lock")
+    lock, asked = dependencies.get("environment/lock"), dependencies.get("environment/declared")
     gate = next((s.predicate for s in reversed(chain) if s.kind == "gate"), None)
     return Lineage(
         model_name=build["externalParameters"]["model"],
@@ -211,7 +211,7 @@ def compose(statements: Iterable[Statement]) -> Lineage:
         parameters=build["externalParameters"]["parameters"],
         metrics=byproducts["metrics"]["annotations"],
         data=data,
-        environment=environment["annotations"],
+        environment={**environment["annotations"], **(asked["annotations"] if asked else {})},
         champion=_digest(champion) if champion else None,
         run={
             **details["metadata"],
@@ -285,6 +285,9 @@ def _environment(environment: Environment) -> list[dict[str, Any]]:
         found.append(_named("environment/lock", environment.lock))
     if environment.image is not None:
         found.append(_named("environment/image", environment.image))
+    if environment.declared:
+        asked = {"declared": list(environment.declared), "differences": list(environment.differences)}
+        found.append({**_named("environment/declared", digest(asked)), "annotations": asked})
     return found
 
 

@@ -163,6 +163,8 @@ def training_of(
             installed=tuple(environment.get("installed", ())),
             platform=str(environment.get("platform", "")),
             image=environment.get("image"),
+            declared=tuple(environment.get("declared", ())),
+            differences=tuple(environment.get("differences", ())),
         ),
         run=records.run_of(context, started),
         job=_relative(job, context),
@@ -188,7 +190,7 @@ def _profile(context: Context, trained: TrainedRun, folder: Path, digest: str) -
     from gates.drift import profile, source
 
     features = feature_names(trained.model)
-    for name, path in trained.inputs.items():
+    for name, path in {**trained.read, **trained.inputs}.items():  # in a pipeline, what the training step read
         try:
             table = source.open_source(path)
         except GatesError:

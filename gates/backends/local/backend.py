@@ -90,6 +90,7 @@ class LocalBackend:
             log=done.log_path,
             seconds=done.seconds,
             notes=done.notes,
+            read=done.read,
         )
 
     def _environment(self, done: jobs.JobRun) -> dict[str, Any]:
@@ -101,6 +102,8 @@ class LocalBackend:
             "python": done.environment.get("python", ""),
             "lock": "sha256:" + hashlib.sha256(text.encode()).hexdigest(),
             "installed": installed,
+            "declared": done.environment_declared.lines,
+            "differences": done.differences,
             "platform": f"{platform.system()} {platform.machine()}",
         }
 

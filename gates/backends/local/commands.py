@@ -43,7 +43,8 @@ class Stopped(JobFailed):
 class JobRun:
     """A job that ended well. outputs: path by name; metrics: last value by name; notes: what differs from Azure.
 
-    read: what the process that made the model read, by input name.
+    differences: what of the declared environment is not what ran. read: what the process that made the model read, by
+    input name.
     """
 
     run_id: str
@@ -56,6 +57,7 @@ class JobRun:
     environment_declared: declared.Declared
     environment: Mapping[str, str] = field(default_factory=dict)
     python: Path = Path()
+    differences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     read: Mapping[str, Path] = field(default_factory=dict)
 
@@ -114,7 +116,7 @@ def run_command(
     finally:
         mlflow_rest.end_run(setting.tracking_uri, run_id, status, time.time(), setting.env)
     version, installed = _installed(python, setting)
-    different = () if built else declared.differences(command.environment, installed, version)
+    different = declared.differences(command.environment, installed, version)
     return JobRun(
         run_id=run_id,
         job_dir=log.parent.parent,
@@ -126,7 +128,8 @@ def run_command(
         environment_declared=command.environment,
         environment={"python": version, **installed},
         python=python,
-        notes=(*notes, *different, *_strays(run_id, experiment, setting)),
+        differences=different,
+        notes=(*notes, *(() if built else different), *_strays(run_id, experiment, setting)),
         read=references(command, setting.assets),
     )
 

@@ -32,6 +32,12 @@ class Declared:
     notes: tuple[str, ...] = ()
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """What is declared, a line each, for the lineage."""
+        named = (("environment", self.reference), ("image", self.image), ("python", self.python))
+        return (*(f"{kind} {value}" for kind, value in named if value), *self.requirements)
+
+    @property
     def buildable(self) -> bool:
         return bool(self.requirements)
 

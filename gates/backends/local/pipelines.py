@@ -202,6 +202,7 @@ def _result(plan: Graph, done: Mapping[str, JobRun], home: Path, run_id: str, wa
         log_path=watch.log,
         seconds=seconds,
         environment_declared=maker.environment_declared,
+        differences=maker.differences,
         environment=maker.environment,
         python=maker.python,
         notes=_notes(done),

@@ -283,8 +283,9 @@ def obey(room: Room, order: Mapping[str, Any], report: Callable[[str], None]) ->
     ports["endpoint"] = Dying(ports["endpoint"], death, ENDPOINT)
     ports["journal"] = Dying(ports["journal"], death, ("append",))
     ports["champion"] = Dying(ports["champion"], death, ("current", "move"), "champion.")
+    given = {key: order[key] for key in ("interval", "lease", "lock_timeout") if key in order}
     if order["do"] == "reconcile":
-        ended = machine.reconcile(None, **ports, rollout=QUICK, sample=b'{"i": 1}')
+        ended = machine.reconcile(None, **ports, rollout=replace(QUICK, **given), sample=b'{"i": 1}')
     else:
         gate = Passing(Verdict.FAIL) if order.get("sick") else Passing()
 
@@ -292,14 +293,17 @@ def obey(room: Room, order: Mapping[str, Any], report: Callable[[str], None]) ->
             del evidence, final
             return gate
 
-        given = {key: order[key] for key in ("interval", "lease") if key in order}
         plan = room.plan(order["version"], rollout=replace(QUICK, **given), canary_gate=judge)
         ended = machine.deploy(plan, **ports)
     return {"outcome": ended.outcome, "reason": ended.reason, "names": death.names}
 
 
 def main(folder: str, cache: str) -> None:
-    room = Room(Path(folder), Path(cache))
+    serve(Room(Path(folder), Path(cache)))
+
+
+def serve(room: Room) -> None:
+    """Fork one runner an order, until standard input ends."""
     import numpy  # noqa: F401  # once, not in every child
 
     for line in sys.stdin:

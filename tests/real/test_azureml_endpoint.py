@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import azureml_room
 import pytest
 import test_endpoint_contract as contract
-from azureml_emulator import start
 from rollout_world import spec
 
 from gates.lineage.digest import model_digest
@@ -19,18 +18,10 @@ if TYPE_CHECKING:
 
     from azureml_emulator.start import Running
 
-CONDA = {"name": "echo", "dependencies": ["python=3.11", "pip", {"pip": ["azureml-inference-server-http>=1.4,<2"]}]}
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Running]:
-    with start.running(tmp_path_factory.mktemp("azure"), environments=environments) as running:
-        yield running
-
 
 @pytest.fixture(autouse=True)
 def _led_there(azure: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**azure.environment(), **azureml_room.PLAYED}.items():
+    for name, value in azureml_room.environment(azure).items():
         monkeypatch.setenv(name, value)
 
 
@@ -41,7 +32,7 @@ class Named:
 
 
 @pytest.fixture
-def room(azure: Running, tmp_path: Path) -> Iterator[contract.Room]:
+def room(tmp_path: Path) -> Iterator[contract.Room]:
     code, model = tmp_path / "code", tmp_path / "model"
     for made in (code, model):
         made.mkdir()
@@ -53,12 +44,11 @@ def room(azure: Running, tmp_path: Path) -> Iterator[contract.Room]:
         body = {
             "code_configuration": {"code": str(code), "scoring_script": "score.py"},
             "environment_variables": {"VERSION": one.name},
-            "environment": {"image": "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04", "conda_file": CONDA},
-            "instance_type": "Standard_DS3_v2", "instance_count": 1,
+            **azureml_room.SERVED,
         }  # fmt: skip
         specs.append(replace(one, model=str(model), model_digest=model_digest(model), body=body))
     Named.count += 1
-    backend = azureml_room.backend(azure, tmp_path / "state")
+    backend = azureml_room.backend(tmp_path / "state")
     endpoint = backend.endpoint(f"credit-{Named.count}", score="auto")
     yield contract.Room(endpoint, contract.RealClock(), specs[0], specs[1], b"{}")
     endpoint._workspace.delete(f"onlineEndpoints/{endpoint.name}")

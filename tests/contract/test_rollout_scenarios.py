@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from fake_endpoint import Behaviour
 from rollout_world import QUICK, Gate, World, plan_for, spec
 
+from gates import policy as policies
 from gates.rollout.plan import Approval, ApprovalRule
+from gates.steps.canary import Judging
 from gates.verdict import Verdict
 
 if TYPE_CHECKING:
     from gates.rollout.ends import Ended
+    from gates.rollout.plan import Analyse
 
 GREEN = spec(2).name
 
@@ -22,12 +27,55 @@ def breaks(world: World, after: float, **changes: object) -> None:
     world.clock.at(world.clock.now() + after, lambda: world.endpoint.behave(GREEN, **changes))
 
 
-def test_healthy_greens_are_promoted_and_sick_ones_are_not() -> None:
-    promoted = sum(
-        World(rps=20, seed=seed).deploy(plan_for(2, canary_gate=Gate(20))).outcome == "passed" for seed in range(100)
-    )
-    print(f"\nhealthy: {promoted} of 100 promoted")
+POLICY = b"""\
+version: 1
+name: simulated
+stages:
+  validate:
+    checks: [{id: a, type: threshold, metric: accuracy, min: 0.5}]
+  canary:
+    checks:
+      - {id: errors, type: rate_ratio, signal: http_5xx, max_ratio: 3, negligible: 0.005}
+      - {id: p95, type: latency_quantile, signal: latency_ms, q: 0.95, max_ms: 100, min_samples: 200}
+"""
+BUSY = replace(QUICK, steps=(50, 100))
+
+
+def real_checks() -> Analyse:
+    """The canary stage of a policy, judged as the step does."""
+    policy = policies.load(POLICY, Path("policy.yml"), today=date(2026, 1, 1))
+    gate = Judging(policy, "deploy-blue-green", lambda: date(2026, 1, 1), {"digest": ""}).gate("canary")
+    assert gate is not None
+    return gate
+
+
+def judged_run(seed: int, **sick: object) -> tuple[Ended, World]:
+    """A rollout at 100 requests a second, of which one in a thousand fails on both sides; the real checks judge."""
+    world = World(rps=100, seed=seed)
+    world.endpoint.behave(world.blue, error_rate=0.001)
+    world.endpoint.on_create = lambda spec: Behaviour(error_rate=0.001)
+    if sick:
+        breaks(world, 36.0, **sick)
+    return world.deploy(plan_for(2, rollout=BUSY, canary_gate=real_checks())), world
+
+
+def test_healthy_greens_are_promoted() -> None:
+    ends = [judged_run(seed)[0] for seed in range(100)]
+    promoted = sum(ended.outcome == "passed" for ended in ends)
+    print(f"\nhealthy: {promoted} of 100 promoted; the others: {[e.reason for e in ends if e.outcome != 'passed']}")
     assert promoted >= 98
+
+
+@pytest.mark.parametrize("sick", [{"error_rate": 0.1}, {"ms": 80.0}], ids=lambda s: next(iter(s)))
+def test_the_real_checks_find_a_green_that_turns_sick(sick: dict[str, object]) -> None:
+    """Ten percent of errors, or a latency of twice what it was: found in each of twenty runs."""
+    took = []
+    for seed in range(20):
+        ended, world = judged_run(seed, **sick)
+        assert (ended.outcome, world.is_snapshot()) == ("rolled-back", True), (seed, ended)
+        rolling = next(ts for ts, state, _ in ended.events if state == "ROLLING_BACK")
+        took.append(rolling - (1_700_000_000.0 + 36.0))
+    print(f"\n{sick}: rolled back {min(took):.0f} to {max(took):.0f} s after it turned sick, in 20 of 20 runs")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ class Given:
     version: str
     right: bool
     said: str
+    seconds: float
 
 
 class Load:
@@ -65,13 +66,14 @@ class Load:
                 channel = channel or socket.create_connection(self.address, timeout=60)
                 status, served_by, body = self._ask(channel, number)
             except OSError as error:
-                self.given.append(Given(at, 0, "", "", right=False, said=repr(error)))
+                self.given.append(Given(at, 0, "", "", right=False, said=repr(error), seconds=time.time() - at))
                 channel = None
                 continue
             said = json.loads(body) if status == 200 else {}
             version = said.get("version", "")
             right = status == 200 and said == answer(version, number) and self.names.get(served_by) == version
-            self.given.append(Given(at, status, served_by, version, right, "" if right else body.decode()[:200]))
+            why, seconds = "" if right else body.decode()[:200], time.time() - at
+            self.given.append(Given(at, status, served_by, version, right, why, seconds))
         if channel is not None:
             channel.close()
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from gates.backends.local import database
 from gates.backends.local.tracking import database_path
 from gates.errors import Conflict, InvalidInput, Refused, Unavailable
 from gates.lineage import digest as digests
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "mlops-gates"
 EVENTS = "events"
 EVENTS_TAG = "gates.audit"
+ARCHIVED = "gates.archived"
 DIGEST_TAG = "gates.model_digest"
 META_FILE = "registered_model_meta"
 """What MLflow adds to a download of `models:/…`; it is not part of the model."""
@@ -51,6 +53,10 @@ class ModelVersion:
     run_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+
+    @property
+    def archived(self) -> bool:
+        return self.tags.get(ARCHIVED) == "true"
 
     @property
     def uri(self) -> str:
@@ -85,7 +91,7 @@ class Registry:
                 raise
 
     def versions(self, name: str) -> tuple[ModelVersion, ...]:
-        """Every version, oldest first."""
+        """Every version that is not archived, oldest first."""
         found: list[Any] = []
         token = None
         with _errors():
@@ -96,7 +102,7 @@ class Registry:
                 if not token:
                     break
         aliases = self._aliases(name)
-        values = [self._value(item, aliases) for item in found]
+        values = [self._value(item, aliases) for item in found if item.tags.get(ARCHIVED) != "true"]
         return tuple(sorted(values, key=lambda value: int(value.version)))
 
     def by_digest(self, name: str, digest: str) -> ModelVersion | None:
@@ -155,6 +161,17 @@ class Registry:
         with _errors():
             for key, value in tags.items():
                 self._client().set_model_version_tag(version.name, version.version, key, value)
+
+    def archive(self, version: ModelVersion, *, purge: bool) -> None:
+        """Hide the version from lists; purge: delete our copy of its bytes, unless another version has the same."""
+        if purge and self.remote:
+            raise InvalidInput(
+                "--purge: the bytes are on the MLflow server", hint="leave it out, and delete them there"
+            )
+        self.set_tags(version, {ARCHIVED: "true"})
+        if purge and version.digest and self.by_digest(version.name, version.digest) is None:
+            home = self._state / "models" / version.name / digests.hexdigest(version.digest)
+            shutil.rmtree(home, ignore_errors=True)
 
     def fetch(self, version: ModelVersion, into: Path) -> Path:
         """Put the version's bytes into the new folder `into`. Refused when they are not what was registered."""
@@ -239,6 +256,8 @@ class Registry:
                 from mlflow import MlflowClient
             except ImportError as error:
                 raise Unavailable(f"mlflow is needed: {error}", hint="install mlops-gates[local]") from error
+            if not self.remote:
+                database.make(database_path(self.uri))
             self._made = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._made
 

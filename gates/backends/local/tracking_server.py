@@ -7,6 +7,7 @@ system chooses, prepares the database, and then writes its address to the file R
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def main(uri: str, artifacts: str, ready: str) -> None:
     os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = artifacts
     os.environ["_MLFLOW_SERVER_SERVE_ARTIFACTS"] = "true"
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    database = runpy.run_path(str(Path(__file__).with_name("database.py")))
+    try:
+        database["make"](Path(uri[len("sqlite:///") :]))
+    except Exception as error:  # noqa: BLE001  # whatever it is, the reason is what the owner needs
+        sys.exit(f"MLflow cannot use {uri}: {str(error).partition(chr(10))[0]}")
     from mlflow.server import app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -27,7 +33,7 @@ def main(uri: str, artifacts: str, ready: str) -> None:
             """Say nothing of requests."""
 
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    # The first question makes or migrates the database. The server must not say that it is ready before that.
+    # The first question opens the database. The server must not say that it is ready before that.
     app.config["PROPAGATE_EXCEPTIONS"] = True
     try:
         answer = app.test_client().get("/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": "127.0.0.1"})

@@ -81,6 +81,7 @@ class Gathering:
     metrics: dict[str, float] = field(default_factory=dict)
     lacking: dict[str, str] = field(default_factory=dict)
     findings: dict[str, str] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
     champion_absent: bool = False
 
     def candidate(self, subject: Subject, needs: Iterable[Need]) -> None:
@@ -111,6 +112,7 @@ class Gathering:
                 samples=self.samples,
                 lacking=self.lacking,
                 findings=self.findings,
+                about=self.about,
             )
         )
 

@@ -27,6 +27,14 @@ ROLLOUT = "rollout:"
 EXPLANATIONS, FINDINGS, APPROVALS = "explanations", "findings:", "approvals"
 
 
+class Retraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a decision to retrain stands on beside drift. Numbers as texts: NaN asks for a retrain, and is no JSON."""
+
+    performance_delta: str = ""
+    model_age: str = ""
+    performance: dict[str, Any] | None = None
+
+
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What of the evidence is no table: small values, and how the tables are to be read."""
 
@@ -39,6 +47,14 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     importances: dict[str, float] = {}
     lacking: dict[str, str] = {}
     findings: dict[str, str] = {}
+    about: dict[str, Any] = {}
+    """step, the policy's source, model, champion and data: replayed from here, not believed of the report."""
+    retrain: Retraining | None = None
+
+
+def self_reported(name: str) -> bool:
+    """Whether evidence of this name is the word of the user's own tools."""
+    return name == METRICS or name.startswith(FINDINGS)
 
 
 class Store:
@@ -66,11 +82,9 @@ class Store:
 
 def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
     """Evidence from stored files; each file's bytes must still have the digest that the report names."""
-    paths = {item.name: _verified(folder, item) for item in items}
     kept = tuple(items)
-    manifest = Manifest()
-    if MANIFEST in paths:
-        manifest = msgspec.json.decode(paths[MANIFEST].read_bytes(), type=Manifest)
+    paths = {item.name: _verified(folder, item) for item in kept}
+    manifest = manifest_of(folder, kept)
     shape = predictions.Shape(manifest.target, manifest.positive_label, manifest.groups)
     candidate = predictions.read(paths[CANDIDATE], shape, "the predictions") if CANDIDATE in paths else None
     champion = predictions.read(paths[CHAMPION], shape, "the champion's predictions") if CHAMPION in paths else None
@@ -98,6 +112,18 @@ def load_rollout(folder: Path, items: Iterable[EvidenceItem]) -> dict[str, Evide
         for item in items
         if item.name.startswith(ROLLOUT)
     }
+
+
+def manifest_of(folder: Path, items: Iterable[EvidenceItem]) -> Manifest:
+    """The stored manifest; an empty one where there is none."""
+    for item in items:
+        if item.name == MANIFEST:
+            path = _verified(folder, item)
+            try:
+                return msgspec.json.decode(path.read_bytes(), type=Manifest)
+            except msgspec.DecodeError as error:
+                raise InvalidInput(f"evidence '{MANIFEST}' is not a manifest: {error}", file=path) from error
+    return Manifest()
 
 
 def _facts(paths: dict[str, Path], manifest: Manifest) -> dict[str, Any]:

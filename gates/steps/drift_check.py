@@ -103,17 +103,19 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     importances = drift_evidence.importances_of(context, champion, where) if weighs else {}
     store = stores.Store(context.report_dir)
     store.add_bytes(stores.DRIFT, msgspec.json.encode(compared.found))
-    store.add_manifest(stores.Manifest(importances=importances))
+    digest, data = champion.digest if champion else "", _digest(where)
+    about = judged.about(context, policy, digest, data, rows=compared.rows)
+    stands_on = _retraining(inputs, context, stage, champion, compared.performance)
+    store.add_manifest(stores.Manifest(importances=importances, about=about, retrain=stands_on))
     judged.keep_policy(store, raw)
     evidence = stores.load(store.folder, store.items)
     report = judge(
         policy, "drift", evidence, step=context.step, today=context.now().date(),
-        model=judged.describe(champion.digest if champion else ""),
-        data={"digest": _digest(where), "rows": compared.rows},
+        model=judged.describe(digest), data={"digest": data, "rows": compared.rows},
     )  # fmt: skip
     decisions = decisions_of(stage, evidence)
-    retrain = _retrain(inputs, context, stage, decisions, report, champion, compared.performance)
-    report = replace(report, columns=tuple(d.to_json() for d in decisions), retrain=retrain)
+    shown = tuple(decision.to_json() for decision in decisions)
+    report = replace(report, columns=shown, retrain=retrain_of(stage, decisions, report.verdict, stands_on))
     return _finish(inputs, context, out, report, decisions, policy)
 
 
@@ -216,29 +218,34 @@ def decisions_of(stage: Stage, evidence: Any) -> tuple[ColumnDecision, ...]:
     return tuple(chosen.values())
 
 
-def _retrain(
-    inputs: Inputs,
-    context: Context,
-    stage: Stage,
-    decisions: Sequence[ColumnDecision],
-    report: GateReport,
-    champion: ModelVersion | None,
-    performance: Performance | None,
+def _retraining(
+    inputs: Inputs, context: Context, stage: Stage, champion: ModelVersion | None, performance: Performance | None
+) -> stores.Retraining:
+    """What else than drift may ask for a retrain, where the policy has such a rule: kept for `gates replay`."""
+    rule = stage.retrain
+    delta, age = inputs.performance_delta, inputs.model_age
+    if delta is None and performance is not None:
+        delta = performance.delta
+    if age is None and champion is not None and rule is not None and rule.on_age:
+        age = _age(context, champion)
+    shown = None if performance is None else performance.to_json()
+    texts = ["" if value is None else repr(float(value)) for value in (delta, age)]
+    return stores.Retraining(performance_delta=texts[0], model_age=texts[1], performance=shown)
+
+
+def retrain_of(
+    stage: Stage, decisions: Sequence[ColumnDecision], verdict: Verdict, stands_on: stores.Retraining
 ) -> Mapping[str, Any]:
+    """`retrain` of report.v1."""
     from gates.drift.decide import retrain
 
     rule = stage.retrain
-    shown = {} if performance is None else {"performance": performance.to_json()}
+    shown = {} if stands_on.performance is None else {"performance": stands_on.performance}
     if rule is None:
         return {"decide": False, "reason": None, **shown}
-    delta = inputs.performance_delta
-    if delta is None and performance is not None:
-        delta = performance.delta
-    age = inputs.model_age
-    if age is None and champion is not None and rule.on_age:
-        age = _age(context, champion)
+    delta, age = (float(text) if text else None for text in (stands_on.performance_delta, stands_on.model_age))
     decided = retrain(
-        decisions, drift_verdict=report.verdict.value, on_drift=rule.on_drift,
+        decisions, drift_verdict=verdict.value, on_drift=rule.on_drift,
         on_performance_drop=rule.on_performance_drop, performance_delta=delta,
         on_age=duration(rule.on_age, "retrain.on_age") if rule.on_age else None, model_age=age,
     )  # fmt: skip

@@ -12,6 +12,8 @@ from gates.errors import InvalidInput, Unavailable
 from gates.steps import records
 
 if TYPE_CHECKING:
+    from gates.backends import ModelVersion
+    from gates.evidence import Evidence
     from gates.policy import Policy
     from gates.steps.step import Context
 
@@ -39,6 +41,28 @@ def load_policy(context: Context, path: Path | None, *, ref: str = "", pinned: s
 def keep_policy(store: Store, raw: bytes) -> None:
     """The policy's bytes beside the evidence, for `gates replay`."""
     store.add_bytes(POLICY, raw)
+
+
+def about(
+    context: Context,
+    policy: Policy,
+    model: str,
+    data: str,
+    champion: ModelVersion | None = None,
+    *,
+    rows: int | None = None,
+) -> dict[str, Any]:
+    """What a report is about, kept with its evidence; rows where the evidence itself does not show them."""
+    beside = describe(champion.digest, version=champion.version) if champion else None
+    shown = {"digest": data} if rows is None else {"digest": data, "rows": rows}
+    said = {"step": context.step, "source": policy.source}
+    return {**said, "model": describe(model), "champion": beside, "data": shown}
+
+
+def rows_of(evidence: Evidence) -> int:
+    """The rows that a report's data had: of the predictions, the metrics file, or the table that a contract read."""
+    table = evidence.facts.get("table")
+    return evidence.candidate.n if evidence.candidate else evidence.metrics_n or (table.rows if table else 0)
 
 
 def stage_of(policy: Policy, name: str, context: Context) -> policies.Stage:

@@ -69,7 +69,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     folder = model_folder(inputs.model, context)
     digest = _identity(folder)
     report = None if inputs.allow_ungated else _report(inputs, context)
-    policy = _policy(context, report)
+    policy, raw = _policy(context, report)
     champion = find_champion(context, policy)
     live = champion.digest if champion else None
     lineage = _lineage(context, digest, report)
@@ -88,7 +88,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
         signature = read_bytes(inputs.openssf_signature, "the OpenSSF signature")
         write_whole(lineage.path / records.OPENSSF, signature)
     records.require_openssf(policy, folder, lineage)
-    judged_report = _judge(context, policy, folder, digest)
+    judged_report = _judge(context, policy, raw, folder, digest)
     end = ended(judged_report) if judged_report.checks else Ended()
     if end.exit_code == 0:
         end = _register(inputs, context, out, folder, digest, policy)
@@ -149,22 +149,24 @@ def _report(inputs: Inputs, context: Context) -> dict[str, Any]:
     return report
 
 
-def _policy(context: Context, report: dict[str, Any] | None) -> Policy:
-    """The policy that must have judged: the project's, at the ref that the report names when it names one."""
+def _policy(context: Context, report: dict[str, Any] | None) -> tuple[Policy, bytes]:
+    """The policy that must have judged, with its bytes: the project's, at the ref that the report names if any."""
     try:
         source = str(report["result"]["policy"]["source"]) if report else "file"
     except (KeyError, TypeError):
         source = "file"
     ref = source.removeprefix("ref:") if source.startswith("ref:") else ""
-    return judged.load_policy(context, context.project.get("policy"), ref=ref)[0]
+    return judged.load_policy(context, context.project.get("policy"), ref=ref)
 
 
-def _judge(context: Context, policy: Policy, folder: Path, digest: str) -> Any:
+def _judge(context: Context, policy: Policy, raw: bytes, folder: Path, digest: str) -> Any:
     if "register" not in policy.stages:
         return done(context, stage="register", policy=policy, model=digest)
     store = stores.Store(context.report_dir)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    store.add_manifest(stores.Manifest(metrics={"artifact_megabytes": size / 1e6}))
+    about = judged.about(context, policy, digest, "")
+    store.add_manifest(stores.Manifest(metrics={"artifact_megabytes": size / 1e6}, about=about))
+    judged.keep_policy(store, raw)
     evidence = stores.load(store.folder, store.items)
     return judge(
         policy, "register", evidence, step=context.step, today=context.now().date(), model=judged.describe(digest)

@@ -36,6 +36,7 @@ def judge_training(context: Context, policy: Policy, trained: TrainedRun, digest
             find_user_python(context.env, context.python), context.env, context.state_dir / "cache", "auto", context.say
         )
         gathering = Gathering(store, Shape(""), data, file_digest(data) if data else "", scorer, Path(work))
+        gathering.about = judged.about(context, policy, digest, gathering.data_digest)
         if needs_kind(needs, "drift"):
             reference, gathering.champion_absent = _reference(context, policy)
         else:
@@ -48,7 +49,6 @@ def judge_training(context: Context, policy: Policy, trained: TrainedRun, digest
         gathering.finish()
     judged.keep_policy(store, raw)
     evidence = stores.load(store.folder, store.items)
-    table = evidence.facts.get("table")
     return judge(
         policy,
         "train",
@@ -56,7 +56,7 @@ def judge_training(context: Context, policy: Policy, trained: TrainedRun, digest
         step=context.step,
         today=context.now().date(),
         model=judged.describe(digest),
-        data={"digest": gathering.data_digest, "rows": table.rows if table else 0},
+        data={"digest": gathering.data_digest, "rows": judged.rows_of(evidence)},
     )
 
 

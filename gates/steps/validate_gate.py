@@ -83,14 +83,14 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
         gathering = Gathering(
             evidence_store, _shape(context, needs), inputs.data, data_digest, _scorer(inputs, context), Path(work)
         )
+        gathering.about = about = judged.about(context, policy, digest, data_digest, champion)
         _gather(inputs, context, needs, gathering, Subject(model, digest, inputs.predictions), champion)
     judged.keep_policy(evidence_store, raw)
     evidence = stores.load(evidence_store.folder, evidence_store.items)
     report = judge(
         policy, inputs.stage, evidence, step=context.step, today=context.now().date(),
-        model=judged.describe(digest),
-        champion=judged.describe(champion.digest, version=champion.version) if champion else None,
-        data={"digest": data_digest, "rows": evidence.candidate.n if evidence.candidate else evidence.metrics_n or 0},
+        model=about["model"], champion=about["champion"],
+        data={"digest": data_digest, "rows": judged.rows_of(evidence)},
     )  # fmt: skip
     out.verdict, out.decision = report.verdict.value, report.decision
     out.failed_checks = to_text(report.failed_checks)

@@ -1,7 +1,7 @@
 """Writes every generated file from the declared inputs: `python .ci/sync.py`; `--check` fails when one is stale.
 
 Generated: action.yml and actions/*/action.yml with their action-types.yml, gates/schemas/*.json, the tables between
-markers in README.md, docs/reference/job-keys.md, and what azure_devops.py adds.
+markers in README.md, docs/reference and docs/explanation/pictures, and what azure_devops.py adds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / ".ci")]
 
 import azure_devops  # noqa: E402  # beside this script
+import pictures  # noqa: E402  # same
+import reference  # noqa: E402  # same
 
 from gates import policy, project  # noqa: E402  # the library beside this script, installed or not
 from gates.backends.local import keys  # noqa: E402  # same
@@ -60,6 +62,8 @@ def generated() -> dict[Path, str]:
         }
         files[ROOT / "gates/schemas" / f"{name}.schema.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     files[ROOT / "docs/reference/job-keys.md"] = job_keys()
+    files |= {ROOT / "docs/reference" / name: text for name, text in reference.pages().items()}
+    files |= {ROOT / "docs/explanation/pictures" / name: text for name, text in pictures.pictures().items()}
     files |= azure_devops.files()
     readme = ROOT / "README.md"
     if readme.is_file():

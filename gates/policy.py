@@ -89,12 +89,12 @@ class StageFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class StagesFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The stages; the commands judge: train, validate, register, deploy and canary, drift."""
 
-    train: StageFile | None = None
-    validate: StageFile | None = None
-    register: StageFile | None = None
-    deploy: StageFile | None = None
-    canary: StageFile | None = None
-    drift: StageFile | None = None
+    train: Annotated[StageFile | None, Meta(description="What training data and metrics must keep to.")] = None
+    validate: Annotated[StageFile | None, Meta(description="What validate-gate judges a candidate on.")] = None
+    register: Annotated[StageFile | None, Meta(description="What must hold when a model is registered.")] = None
+    deploy: Annotated[StageFile | None, Meta(description="What a new deployment must show before traffic.")] = None
+    canary: Annotated[StageFile | None, Meta(description="What is watched while traffic moves.")] = None
+    drift: Annotated[StageFile | None, Meta(description="What drift-check judges current data on.")] = None
 
 
 class Waiver(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

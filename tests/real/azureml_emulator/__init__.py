@@ -9,7 +9,8 @@
     arm.py           management.azure.com: resources by path, assets with versions
     checking.py      every PUT body against Microsoft's own schemas
     operations.py    long-running operations
-    endpoints.py     online endpoints and deployments; serving.py runs their model servers, insights.py counts requests
+    endpoints.py     online endpoints and deployments; serving.py runs their model servers
+    registries.py    what a registry has beside assets: uploads, references, import
     jobs.py          jobs; jobrun.py runs one in a process of its own
     traffic.py       diagnostic settings and the traffic log of endpoints in Log Analytics
     dataplane.py     run history, resolved data URIs, discovery

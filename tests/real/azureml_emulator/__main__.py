@@ -15,9 +15,9 @@ from azureml_emulator.assets import Assets
 from azureml_emulator.dataplane import DataPlane
 from azureml_emulator.endpoints import DOMAIN, Endpoints
 from azureml_emulator.faults import Plan
-from azureml_emulator.insights import Insights
 from azureml_emulator.jobs import Jobs
 from azureml_emulator.operations import Operations
+from azureml_emulator.registries import Registries
 from azureml_emulator.server import Emulator, Log
 from azureml_emulator.serving import Serving
 from azureml_emulator.start import HOSTS
@@ -52,7 +52,7 @@ def main() -> int:
         vault.HOST: keys.handle,
         "management.azure.com": manager.handle, tokens.LOGIN: given.entra, tokens.GITHUB: given.github,
         tokens.DEVOPS: given.devops, tokens.IMDS: given.metadata, storage.HOST: data.handle,
-        arm.DATAPLANE: plane.handle,
+        arm.DATAPLANE: plane.handle, arm.DISCOVERY: plane.handle,
     }  # fmt: skip
 
     def find(host: str) -> Handler | None:
@@ -65,10 +65,13 @@ def main() -> int:
     operations = Operations(store, arm.SUBSCRIPTION, arm.REGION)
     endpoints = Endpoints(store, serving, operations, emulator.failing)
     manager.operations = operations.status
+    plane.manager = manager.handle
     manager.roles = lambda: json.loads((folder / "roles.json").read_text())
+    shared = Registries(store, data, assets, operations)
     manager.special = {
         "onlineEndpoints": endpoints.endpoint, "onlineEndpoints/deployments": endpoints.deployment,
-        "jobs": jobs.handle, "insights": Insights(serving).handle,
+        "jobs": jobs.handle, "": shared.registry, "tempdatarefs/versions": shared.upload,
+        "datarefs/versions": shared.reference,
     }  # fmt: skip
     if not (folder / "roles.json").exists():
         (folder / "roles.json").write_text('[{"actions": ["*"], "notActions": []}]')

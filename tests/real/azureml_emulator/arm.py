@@ -25,6 +25,8 @@ OTHER_WORKSPACE_ID = f"{WORKSPACE_ID.rsplit('/', 1)[0]}/risk-prod"
 REGISTRY = "risk-registry"
 REGISTRY_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{PROVIDER}/registries/{REGISTRY}"
 DATAPLANE = f"{REGION}.api.azureml.ms"
+DISCOVERY = "eastus.api.azureml.ms"
+"""Where the SDK asks for any registry, whatever its region."""
 ASSETS = ("codes", "environments", "data", "models", "components")
 AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net/")
 _VERSIONED = re.compile(rf"(.*)/({'|'.join(ASSETS)})/([^/]+)/versions/([^/]+)", re.IGNORECASE)
@@ -51,7 +53,7 @@ class Arm:
         self.store, self.data, self._invalid = store, data, invalid
         self.special: dict[str, Callable[[Call], wire.Answer | None]] = {}
         self.operations: Callable[[wire.Request], wire.Answer] = lambda _: wire.Answer(404)
-        self.monitor = self.operations
+        self.monitor: Callable[[wire.Request], wire.Answer] = self.operations
         self.roles: Callable[[], list[dict[str, list[str]]]] = lambda: [{"actions": ["*"], "notActions": []}]
         for workspace in (WORKSPACE_ID, OTHER_WORKSPACE_ID):
             self._furnish(workspace)
@@ -82,8 +84,6 @@ class Arm:
             return self.operations(request)
         if path.lower().endswith("/providers/microsoft.authorization/permissions"):
             return wire.Answer(200, {"value": self.roles()})
-        if "/providers/microsoft.insights/metrics" in path.lower():
-            return self._special(Call(request, path, "insights")) or wire.error(404, "NotFound", path)
         if "/providers/microsoft.insights/" in path.lower() or "/microsoft.operationalinsights/" in path.lower():
             return self.monitor(request)
         call = self._call(request, path)
@@ -112,6 +112,8 @@ class Arm:
         if call.method != "PUT" or not checking.there():
             return
         version = call.request.query.get("api-version", "")
+        if version.endswith("dataplanepreview"):
+            return  # the registries' own plane: Microsoft publishes no schema of it
         owner = "registries" if "/registries/" in call.path.lower() else "workspaces"
         kind = "_".join(filter(None, [owner, *call.kind.split("/")]))
         wrong = checking.problems(version, kind, call.request.json())
@@ -144,23 +146,10 @@ class Arm:
             self._get(call.path)
             return wire.Answer(200, storage.secrets_of(self.data))
         if verb == "startpendingupload":
-            return wire.Answer(200, self._pending(call))
+            return wire.Answer(200, pending(self.data))
         if verb == "listkeys" and call.kind == "":
             return wire.Answer(200, {"userStorageKey": self.data.key})
         raise wire.Fault(404, "NotFound", f"{call.path}/{call.verb}")
-
-    def _pending(self, call: Call) -> dict[str, Any]:
-        """Where the bytes of a code or a registry's asset go: a container of their own, by signature."""
-        container = f"up-{uuid.uuid4().hex}"
-        self.data.service.create_container(container)
-        url = self.data.sas(container, write=True)
-        return {
-            "pendingUploadId": uuid.uuid4().hex, "pendingUploadType": "TemporaryBlobReference",
-            "blobReferenceForConsumption": {
-                "blobUri": url.partition("?")[0], "storageAccountArmId": "",
-                "credential": {"credentialType": "SAS", "sasUri": url},
-            },
-        }  # fmt: skip
 
     def _list(self, call: Call) -> wire.Answer:
         """Newest first, as the service does; `hash`, `isDefault`, `$top` and `tags` are honoured."""
@@ -207,6 +196,20 @@ class Arm:
         container = self.store.get(path) or _resource(path, versioned.group(2), {"isArchived": False, "tags": {}})
         container["properties"] |= {"latestVersion": latest, "nextVersion": str(max(whole, default=0) + 1)}
         self.store.put(container)
+
+
+def pending(data: storage.Storage) -> dict[str, Any]:
+    """Where the bytes of a code or a registry's asset go: a container of their own, by signature."""
+    container = f"up-{uuid.uuid4().hex}"
+    data.service.create_container(container)
+    url = data.sas(container, write=True)
+    return {
+        "pendingUploadId": uuid.uuid4().hex, "pendingUploadType": "TemporaryBlobReference",
+        "blobReferenceForConsumption": {
+            "blobUri": url.partition("?")[0], "storageAccountArmId": "",
+            "credential": {"credentialType": "SAS", "sasUri": url},
+        },
+    }  # fmt: skip
 
 
 def json_text(value: Any) -> str:
@@ -267,4 +270,4 @@ def _registry() -> Resource:
     return _resource(REGISTRY_ID, "", properties) | {"type": f"{PROVIDER}/registries", "location": REGION, "tags": {}}
 
 
-__all__ = ["ARM", "Arm", "Call", "kept"]
+__all__ = ["ARM", "Arm", "Call", "kept", "pending"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azureml_emulator import arm, tokens, wire
 
 if TYPE_CHECKING:
     from azureml_emulator.assets import Assets
+    from azureml_emulator.server import Handler
     from azureml_emulator.storage import Storage
     from azureml_emulator.store import Resource, Store
     from azureml_emulator.tracking import Tracking
@@ -16,12 +18,15 @@ if TYPE_CHECKING:
 _RUN = re.compile(
     r"(?i)/history/v1\.0(/subscriptions/.+/workspaces/[^/]+)/(?:experiments/[^/]+/)?runs/([^/]+)(?:/(\w+))?"
 )
+_FRONT = "/mferp/managementfrontend"
+"""Where registries are managed: the resources of ARM, by another door."""
 _TYPES = {"mlflow_model": "MLFlowModel", "custom_model": "CustomModel", "triton_model": "TritonModel"}
 
 
 class DataPlane:
     def __init__(self, store: Store, storage: Storage, assets: Assets, tracking: Tracking) -> None:
         self._store, self._storage, self._assets, self._tracking = store, storage, assets, tracking
+        self.manager: Handler = lambda _: wire.Answer(404)
 
     def handle(self, request: wire.Request) -> wire.Answer:
         path = request.path
@@ -29,6 +34,8 @@ class DataPlane:
             base = f"https://{arm.DATAPLANE}"
             return wire.Answer(200, dict.fromkeys(("api", "history", "mlflow", "catalog", "experimentation"), base))
         tokens.require(request)
+        if path.startswith(_FRONT):
+            return _by_name(self.manager(replace(request, target=request.target[len(_FRONT) :])))
         if path.startswith("/mlflow/"):
             return self._tracking.handle(request)
         if path.startswith("/registrymanagement/"):
@@ -113,10 +120,16 @@ class DataPlane:
         }  # fmt: skip
 
 
+def _by_name(answer: wire.Answer) -> wire.Answer:
+    """Through that door a registry's assets are called `azureml://registries/R/…`."""
+    text = answer.raw().replace(f'"{arm.REGISTRY_ID}/'.encode(), f'"azureml://registries/{arm.REGISTRY}/'.encode())
+    return wire.Answer(answer.status, text, answer.headers)
+
+
 def _registry() -> dict[str, Any]:
     """What the SDK asks before it speaks to a registry."""
     return {
         "registryName": arm.REGISTRY, "primaryRegion": arm.REGION, "regions": [arm.REGION],
-        "primaryRegionResourceProviderUri": "https://management.azure.com/", "subscriptionId": arm.SUBSCRIPTION,
+        "primaryRegionResourceProviderUri": f"https://{arm.DATAPLANE}/", "subscriptionId": arm.SUBSCRIPTION,
         "resourceGroup": arm.GROUP, "workspaceUri": None,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Model servers and what stands before them: keys, weights drawn by a seeded generator, pinning, mirroring.
 
 The servers are those of the local backend (Azure's own inference server), one supervisor an endpoint; the split, the
-keys and the mirror are done here, by the service's rules. What was asked is kept for insights.py.
+keys and the mirror are done here, by the service's rules. What was asked goes to `noted`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ class Serving:
         self._random = random.Random(4711)
         self._turn = threading.Lock()
         self._endpoints: dict[str, client.LocalEndpoint] = {}
-        self.seen: list[tuple[float, str, str, int, float]] = []
-        """Requests: when, endpoint, deployment, status, milliseconds."""
         self.noted: Callable[[str, str, int, float, float, wire.Request], None] = lambda *_: None
 
     def open(self, name: str) -> client.LocalEndpoint:
@@ -164,7 +162,6 @@ class Serving:
         answer = local.ask(request.body, deployment=deployment, timeout=60)
         status = answer.status or 502
         took = (time.perf_counter() - begun) * 1000
-        self.seen.append((time.time(), endpoint, deployment, status, took))
         self.noted(endpoint, deployment, status, took, time.time(), request)
         headers = {PINNED: deployment, "Content-Type": "application/json", "x-ms-request-id": f"{time.time_ns()}"}
         return wire.Answer(status, answer.body, headers)

@@ -24,7 +24,7 @@ REGION = "westeurope"
 HOSTS = (
     "management.azure.com", "login.microsoftonline.com", f"{REGION}.api.azureml.ms", "*.blob.core.windows.net",
     f"*.{REGION}.inference.ml.azure.com", "pipelines.actions.githubusercontent.com", "dev.azure.com",
-    "api.loganalytics.io",
+    "api.loganalytics.io", "eastus.api.azureml.ms",
     "*.vault.azure.net",
 )  # fmt: skip
 START_SECONDS = 180.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import azureml_room
 import pytest
@@ -57,3 +57,48 @@ def room(tmp_path: Path) -> Iterator[contract.Room]:
 for _name, _test in vars(contract).items():
     if _name.startswith("test_"):
         globals()[_name] = _test
+
+
+def test_what_others_set_survives_every_write(azure: Running, room: contract.Room) -> None:
+    """Tags, identity, description, network access, properties of the endpoint; tags and settings of a deployment."""
+    epoch = room.up(room.blue, room.green)
+    endpoint: Any = room.endpoint
+    workspace, path = endpoint._workspace, endpoint._path
+    mine = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/scorer"
+    before = workspace.get(path)
+    body = {
+        "location": before["location"], "kind": "Managed",
+        "tags": {**before.get("tags", {}), "team": "risk", "cost-centre": "4711"},
+        "identity": {"type": "UserAssigned", "userAssignedIdentities": {mine: {}}},
+        "properties": {
+            "authMode": "Key", "description": "by hand", "publicNetworkAccess": "Disabled",
+            "properties": {"azureml.onlineendpointid": "x"},
+        },
+    }  # fmt: skip
+    workspace.put(path, body)
+    room.settle()
+    blue = f"{path}/deployments/{room.blue.name}"
+    deployed = workspace.get(blue)
+    told = {key: value for key, value in deployed["properties"].items() if key != "provisioningState"}
+    settings = {"requestSettings": {"maxConcurrentRequestsPerInstance": 7, "requestTimeout": "PT9S"}}
+    changed = {key: deployed[key] for key in ("location", "sku") if key in deployed}
+    changed |= {"tags": {**deployed["tags"], "owner": "ann"}, "properties": {**told, **settings}}
+    workspace.put(blue, changed)
+    room.settle()
+    kept = workspace.get(blue)
+    for traffic, mirror in (({room.blue.name: 100}, {}), ({room.blue.name: 100}, {room.green.name: 10}),
+                            ({room.blue.name: 50, room.green.name: 50}, {}), ({room.blue.name: 100}, {})):  # fmt: skip
+        room.write(epoch, traffic, mirror=mirror, tags={"gates.state": "CANARY_1"})
+    room.endpoint.delete(room.green.name, epoch=epoch)
+    room.settle()
+    after = workspace.get(path)
+    assert {"team": "risk", "cost-centre": "4711", "gates.state": "CANARY_1"}.items() <= after["tags"].items()
+    assert after["identity"]["type"] == "UserAssigned"
+    assert list(after["identity"]["userAssignedIdentities"]) == [mine]
+    wanted = {**body["properties"], "traffic": {room.blue.name: 100}}
+    assert {key: after["properties"].get(key) for key in wanted} == wanted
+    now = workspace.get(blue)
+    for part in ("tags", "sku"):
+        assert now[part] == kept[part]
+    assert now["properties"] == kept["properties"]
+    assert azure.invalid() == []

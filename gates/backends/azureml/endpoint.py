@@ -145,6 +145,12 @@ class AzureEndpoint:
             return Answer(0, "", 0.0, b"the endpoint has no address")
         return self._client.ask(*self._where, body, deployment=deployment, timeout=timeout)
 
+    def address(self, deployment: str) -> tuple[str, Mapping[str, str]]:
+        self.observe()
+        if self._where is None or not self._where[0]:
+            raise Unavailable(f"endpoint {self.name} has no address", hint="create it first")
+        return self._where[0], self._client.headers(self._where[1], deployment)
+
     def requests_since(self, cursor: int) -> tuple[Sequence[RequestEvent], int]:
         return self._log.since(cursor)
 

@@ -43,10 +43,7 @@ class Client:
 
         if self._session is None:
             self._session = requests.Session()
-        headers = {"Authorization": f"Bearer {self._secret(auth)}", "Content-Type": "application/json"}
-        if deployment is not None:
-            headers[SERVED_BY] = deployment
-            headers["x-ms-client-request-id"] = f"{PINNED}{uuid.uuid4()}"
+        headers = self.headers(auth, deployment)
         begun = time.perf_counter()
         try:
             answer = self._session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False)
@@ -55,6 +52,13 @@ class Client:
         return Answer(
             answer.status_code, answer.headers.get(SERVED_BY, ""), time.perf_counter() - begun, answer.content
         )
+
+    def headers(self, auth: str, deployment: str | None) -> dict[str, str]:
+        """Of one request, the key among them; a pinned one calls itself ours."""
+        headers = {"Authorization": f"Bearer {self._secret(auth)}", "Content-Type": "application/json"}
+        if deployment is not None:
+            headers |= {SERVED_BY: deployment, "x-ms-client-request-id": f"{PINNED}{uuid.uuid4()}"}
+        return headers
 
     def _secret(self, auth: str) -> str:
         if not self._key:

@@ -26,7 +26,7 @@ class Registries:
         """`POST …/datarefs/N/versions/V`: a signature for the bytes of a version."""
         uri = str(call.request.json()["blobUri"])
         container, _ = self._storage.locate(uri)
-        signed = f"{uri}?{self._storage.sas(container).partition('?')[2]}"
+        signed = self._storage.sas(container)
         reference = {"blobUri": uri, "credential": {"credentialType": "SAS", "sasUri": signed}}
         return wire.Answer(200, {"blobReferenceForConsumption": reference})
 

@@ -61,6 +61,8 @@ class Evidence:
     candidate: Predictions | None = None
     champion: Predictions | None = None
     champion_absent: bool = False
+    reference_absent: bool = False
+    """Columns would be compared with the champion's profile, and there is no champion yet."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     self_reported: bool = False
     metrics_n: int | None = None

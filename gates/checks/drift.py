@@ -149,7 +149,10 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
             return "a weight is not a number of 0 or more"
         return ""
 
-    def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:  # noqa: ARG002  # the protocol's signature
+    def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:
+        if evidence.drift is None and evidence.reference_absent and settings.champion_when_absent == "bootstrap":
+            said = "There is no champion yet to have a profile, and the policy says bootstrap: not compared."
+            return self._result(Status.SKIPPED, said)
         reason = self._cannot(evidence)
         if reason:
             return self._result(Status.ERROR, reason)

@@ -83,6 +83,7 @@ class Gathering:
     findings: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     champion_absent: bool = False
+    reference_absent: bool = False
 
     def candidate(self, subject: Subject, needs: Iterable[Need]) -> None:
         """Predictions, and one-row timings where a check needs them."""
@@ -108,6 +109,7 @@ class Gathering:
                 positive_label=shape.positive_label,
                 groups=shape.groups,
                 champion_absent=self.champion_absent,
+                reference_absent=self.reference_absent,
                 metrics=self.metrics,
                 samples=self.samples,
                 lacking=self.lacking,

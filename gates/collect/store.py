@@ -42,6 +42,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     positive_label: int | str | bool | None = None
     groups: tuple[str, ...] = ()
     champion_absent: bool = False
+    reference_absent: bool = False
     metrics: dict[str, float] = {}
     samples: dict[str, list[float]] = {}
     importances: dict[str, float] = {}
@@ -93,6 +94,7 @@ def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
         candidate=candidate,
         champion=champion,
         champion_absent=manifest.champion_absent,
+        reference_absent=manifest.reference_absent,
         metrics={**manifest.metrics, **(reported.metrics if reported else {})},
         metrics_n=reported.n if reported else None,
         self_reported=reported is not None,

@@ -38,7 +38,7 @@ def judge_training(context: Context, policy: Policy, trained: TrainedRun, digest
         gathering = Gathering(store, Shape(""), data, file_digest(data) if data else "", scorer, Path(work))
         gathering.about = judged.about(context, policy, digest, gathering.data_digest)
         if needs_kind(needs, "drift"):
-            reference, gathering.champion_absent = _reference(context, policy)
+            reference, gathering.reference_absent = _reference(context, policy)
         else:
             reference = None
         about = facts.About(

@@ -138,3 +138,16 @@ def test_explain_says_the_limits() -> None:
     assert "PSI of at most 0.2" in said
     assert "20%" in said
     assert "\n" not in said
+
+
+def test_training_data_have_no_reference_before_the_first_champion() -> None:
+    """SKIPPED only where the policy says bootstrap and the champion's profile is what is missing; never for another."""
+    bootstrap, absent = Settings(champion_when_absent="bootstrap"), Evidence(reference_absent=True)
+    skipped = check().decide(absent, bootstrap)
+    assert (skipped.status, skipped.reason) == (
+        Status.SKIPPED,
+        "There is no champion yet to have a profile, and the policy says bootstrap: not compared.",
+    )
+    assert check().decide(absent, Settings()).status is Status.ERROR
+    assert check().decide(Evidence(champion_absent=True), bootstrap).status is Status.ERROR
+    assert check().decide(replace(absent, drift=()), bootstrap).status is Status.ERROR

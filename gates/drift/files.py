@@ -1,9 +1,14 @@
-"""One file each: parquet by row group, Arrow IPC by record batch, CSV at once. What fails to read is InvalidInput."""
+"""One file each: parquet by row group, Arrow IPC by record batch, CSV by block. What fails to read is InvalidInput.
+
+A CSV file cannot be read by column. One of up to `CSV_WHOLE` bytes is held in memory; a larger one is written once, as
+it streams by, to a parquet file that goes with this process.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gates.drift import csv_stream
 from gates.drift.column import kind_of
 from gates.errors import InvalidInput
 
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     Masks = Sequence[NDArray[np.bool_] | None] | None
 
 
+CSV_WHOLE = 64 << 20
+"""Bytes of a CSV file that is held in memory."""
 LARGE = 1 << 20
 """Rows of a column that are decoded at once."""
 
@@ -41,18 +48,24 @@ def open_reader(path: Path, format_: str) -> Reader:
         raise InvalidInput("the file is empty", hint="give data with at least one row", file=path)
     if format_ == "parquet":
         return ParquetReader(str(path))
-    table = _guard(str(path), format_, lambda: _csv(path) if format_ == "csv" else _arrow(path))
-    return TableReader(str(path), table)
+    if format_ == "csv":
+        if path.stat().st_size > CSV_WHOLE:
+            return ParquetReader(str(path), *csv_stream.spooled(path))
+        return TableReader(str(path), _guard(str(path), "csv", lambda: _csv(path)))
+    return ArrowReader(str(path))
 
 
 class ParquetReader:
-    """Opened anew for each column, with the footer read once: a handle must not be shared by threads."""
+    """Opened anew for each column, with the footer read once: a handle must not be shared by threads.
 
-    def __init__(self, path: str) -> None:
+    place: where it lies, when not at `path`, which is for messages; kept: what must live as long as this.
+    """
+
+    def __init__(self, path: str, place: Path | None = None, kept: Any = None) -> None:
         import pyarrow.parquet as pq
 
-        self.path = path
-        file = _guard(path, "parquet", lambda: pq.ParquetFile(path))
+        self.path, self._place, self._kept = path, str(place or path), kept
+        file = _guard(path, "parquet", lambda: pq.ParquetFile(self._place))
         self._footer = file.metadata
         self.pieces = tuple(self._footer.row_group(i).num_rows for i in range(self._footer.num_row_groups))
         self.types = _unique({}, file.schema_arrow, path)
@@ -84,7 +97,7 @@ class ParquetReader:
         return _guard(
             self.path,
             "parquet",
-            lambda: pq.ParquetFile(self.path, metadata=self._footer, read_dictionary=[name] if words else None),
+            lambda: pq.ParquetFile(self._place, metadata=self._footer, read_dictionary=[name] if words else None),
         )
 
     def _column(self, file: Any, name: str, piece: int) -> Iterator[pa.Array[Any]]:
@@ -100,8 +113,46 @@ class ParquetReader:
             yield batch.column(0)
 
 
+class ArrowReader:
+    """An Arrow IPC file or stream, one record batch of one column at a time; mapped, so what is not asked for rests."""
+
+    def __init__(self, path: str) -> None:
+        import pyarrow as pa
+
+        self.path = path
+        with pa.OSFile(path, "rb") as file:
+            self._random = file.read(6) == b"ARROW1"
+        first = _guard(path, "arrow", self._open)
+        self.types = _unique({}, first.schema, path)
+        self.pieces = tuple(batch.num_rows for batch in self._batches(0))
+
+    def _open(self, field: int | None = None) -> Any:
+        import pyarrow as pa
+
+        options = pa.ipc.IpcReadOptions(included_fields=[] if field is None else [field])
+        mapped = pa.memory_map(self.path)
+        return (pa.ipc.open_file if self._random else pa.ipc.open_stream)(mapped, options=options)
+
+    def _batches(self, field: int) -> Iterator[Any]:
+        file = _guard(self.path, "arrow", lambda: self._open(field))
+        if self._random:
+            for i in range(file.num_record_batches):
+                yield _guard(self.path, "arrow", lambda: file.get_batch(i))  # noqa: B023  # called at once
+            return
+        batches = iter(file)
+        while (batch := _guard(self.path, "arrow", lambda: next(batches, None))) is not None:
+            yield batch
+
+    def read(self, name: str, masks: Masks) -> Iterator[pa.Array[Any]]:
+        for i, batch in enumerate(self._batches(list(self.types).index(name))):
+            yield from _masked([batch.column(0)], None if masks is None else masks[i])
+
+    def read_piece(self, name: str, piece: int) -> list[pa.Array[Any]]:
+        return [b.column(0) for i, b in enumerate(self._batches(list(self.types).index(name))) if i == piece]
+
+
 class TableReader:
-    """Columns already in memory, or mapped."""
+    """Columns already in memory."""
 
     def __init__(self, path: str, table: pa.Table) -> None:
         self.path, self._table = path, table
@@ -135,15 +186,6 @@ def _csv(path: Path) -> pa.Table:
     import pyarrow.csv as pacsv
 
     return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True))
-
-
-def _arrow(path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    mapped = pa.memory_map(str(path))
-    magic = mapped.read(6)
-    mapped.seek(0)
-    return (pa.ipc.open_file(mapped) if magic == b"ARROW1" else pa.ipc.open_stream(mapped)).read_all()
 
 
 def _unique(types: dict[str, pa.DataType], schema: pa.Schema, path: str) -> dict[str, pa.DataType]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from gates.drift import files
+from gates.drift import csv_stream, files
 from gates.drift.column import categories, numbers
 from gates.drift.source import Source, from_table, open_source
 from gates.errors import InvalidInput
@@ -203,3 +205,67 @@ def test_two_columns_of_one_name_are_refused() -> None:
     twice = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pytest.raises(InvalidInput, match="two columns are named 'a'"):
         from_table(twice)
+
+
+def as_csv(folder: Path, *lines: str) -> Path:
+    path = folder / "a.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def streaming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every CSV file is too large to hold, and a block is a few lines."""
+    monkeypatch.setattr(files, "CSV_WHOLE", 0)
+    monkeypatch.setattr(csv_stream, "BLOCK", 64)
+
+
+@pytest.mark.usefixtures("streaming")
+def test_a_streamed_csv_has_the_columns_of_one_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each column meets, long after the first block, a value that its first type cannot hold."""
+    early, late = ["1", "1", "true", "2026-01-01", "", "x", "", "1"], ["2", "1.5", "maybe", "2026-01-02 03:04:05"]
+    lines = [",".join(early)] * 30 + [",".join([*late, "7", "y", "2026-01-01", "word"])] + [",".join(early)] * 9
+    path = as_csv(tmp_path, "whole,part,flag,at,later,word,moment,mixed", *lines)
+    streamed = open_source(path)
+    monkeypatch.setattr(files, "CSV_WHOLE", 1 << 20)
+    held = open_source(path)
+    kept = {"at": pa.timestamp("ms"), "moment": pa.timestamp("ms")}  # parquet has no seconds
+    assert dict(streamed.types) == {
+        **held.types,
+        **{k: t for k, t in kept.items() if held.types[k] == pa.timestamp("s")},
+    }
+    assert len(streamed.readers[0].pieces) > 5
+    for name in held.names:
+        assert column(streamed, name) == column(held, name)
+
+
+@pytest.mark.usefixtures("streaming")
+@pytest.mark.parametrize("cut", ["1,2,3,4", "1"])
+def test_a_streamed_csv_cut_in_a_row_is_named(tmp_path: Path, cut: str) -> None:
+    path = as_csv(tmp_path, "x,y", *["1,2"] * 200, cut)
+    with pytest.raises(InvalidInput, match=r"a\.csv: cannot be read as csv: CSV parse error: Expected 2 columns"):
+        open_source(path)
+
+
+@pytest.mark.usefixtures("streaming")
+def test_the_file_of_a_streamed_csv_goes_with_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    opened = open_source(as_csv(tmp_path, "x", *["1"] * 50))
+    assert column(opened, "x") == [1] * 50
+    assert list(tmp_path.glob("gates-csv-*/data.parquet"))
+    del opened
+    gc.collect()
+    assert not list(tmp_path.glob("gates-csv-*"))
+
+
+def test_arrow_batches_are_read_one_at_a_time_with_masks(tmp_path: Path) -> None:
+    table = pa.table({"x": list(range(100)), "s": pa.array([f"k{i % 3}" for i in range(100)]).dictionary_encode()})
+    for name, make in (("a.arrow", pa.ipc.new_file), ("b.arrow", pa.ipc.new_stream)):
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.OSFile(str(tmp_path / name), "wb") as sink, make(sink, table.schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=7)
+        opened = open_source(tmp_path / name, sample=40)
+        assert len(opened.readers[0].pieces) == 15
+        words = [f"k{v % 3}" for v in column(opened, "x")]
+        assert len(words) == 40
+        assert column(opened, "s") == words

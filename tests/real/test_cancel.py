@@ -26,6 +26,13 @@ JOB = (
     "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ntype: command\ncode: src\n"
     "command: python slow.py\nenvironment: azureml:none@latest\noutputs:\n  model: {type: mlflow_model}\n"
 )
+SWEEP = (
+    "$schema: https://azuremlschemas.azureedge.net/latest/sweepJob.schema.json\ntype: sweep\n"
+    "trial: {code: src, command: 'python slow.py ${{search_space.x}}', environment: 'azureml:none@latest'}\n"
+    "outputs:\n  model: {type: mlflow_model}\nsampling_algorithm: grid\n"
+    "search_space:\n  x: {type: choice, values: [1, 2, 3]}\nobjective: {primary_metric: score, goal: maximize}\n"
+    "limits: {max_total_trials: 3, max_concurrent_trials: 2}\n"
+)
 SLOW = """\
 import os, signal, subprocess, sys, time
 code = "import time; time.sleep(300)"
@@ -41,11 +48,11 @@ LIMIT = 5.0
 """Seconds from a signal to the end of everything. On a machine that others load, the best of three tries counts."""
 
 
-def project(folder: Path, tracking: str = "", *, stubborn: bool = False) -> Path:
+def project(folder: Path, tracking: str = "", *, job: str = JOB, stubborn: bool = False) -> Path:
     repository(folder)
     if tracking:
         (folder / "mlops.yml").write_text(f"version: 1\nmodel: small\ntracking_uri: {tracking}\n")
-    (folder / "job.yml").write_text(JOB)
+    (folder / "job.yml").write_text(job)
     (folder / "src").mkdir()
     (folder / "src/slow.py").write_text(SLOW.replace("STUBBORN", str(stubborn)))
     return folder
@@ -64,14 +71,16 @@ def wait_until_gone(pids: list[int]) -> None:
         time.sleep(0.02)
 
 
-def pids_of(process: subprocess.Popen[str]) -> list[int]:
-    """The job's processes, once it has told them."""
+def pids_of(process: subprocess.Popen[str], jobs: int = 1) -> list[int]:
+    """The processes of so many jobs or trials, once they have told them."""
     assert process.stdout is not None
-    said = []
+    said, found = [], []
     for line in process.stdout:
         said.append(line)
         if "pids" in line:
-            return [int(word) for word in line.split()[line.split().index("pids") + 1 :][:2]]
+            found += [int(word) for word in line.split()[line.split().index("pids") + 1 :][:2]]
+            if len(found) == 2 * jobs:
+                return found
     raise AssertionError("".join(said))
 
 
@@ -84,17 +93,21 @@ def cancel(process: subprocess.Popen[str], send: Callable[[], None], pids: list[
     return time.monotonic() - begun, said
 
 
-@pytest.mark.parametrize(("number", "code", "stubborn"), [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)])
+@pytest.mark.parametrize(
+    ("number", "code", "job", "stubborn"),
+    [(signal.SIGTERM, 143, JOB, False), (signal.SIGINT, 130, SWEEP, True)],
+    ids=["job", "sweep of stubborn trials"],
+)
 def test_a_signal_ends_the_run_within_five_seconds_and_leaves_no_child(
-    mlflow_server: str, tmp_path: Path, number: signal.Signals, code: int, *, stubborn: bool
+    mlflow_server: str, tmp_path: Path, number: signal.Signals, code: int, job: str, *, stubborn: bool
 ) -> None:
     """Also where the job and its child ignore every signal that can be ignored. The same command then runs again."""
     output, summary = tmp_path / "output", tmp_path / "summary"
     best = LIMIT
     for attempt in range(3):
-        folder = project(tmp_path / f"r{attempt}", mlflow_server, stubborn=stubborn)
+        folder = project(tmp_path / f"r{attempt}", mlflow_server, job=job, stubborn=stubborn)
         process = start(folder, GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=str(summary))
-        pids = pids_of(process)
+        pids = pids_of(process, jobs=2 if job is SWEEP else 1)
         seconds, said = cancel(process, partial(process.send_signal, number), pids)
         assert process.returncode == code, said
         assert "Traceback" not in said

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gates.rollout.plan import Plan
 
 pytestmark = [pytest.mark.xdist_group("lineage-steps"), pytest.mark.timeout(600)]
+WHY = "drift: 1 of 3 columns drifted (x)"
 DOORS = ("register", "deploy-blue-green")
 
 
@@ -93,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, need: Callable[[str], str]) 
     )
     state = folder / ".gates"
     env = {"GATES_SIGNING_KEY": pem(key)}
-    assert gates(folder, "train", **env) == 0
+    assert gates(folder, "train", "--reason", WHY, **env) == 0
     trained = json.loads((state / "last/train.json").read_text())
     other = folder / "other"
     shutil.copytree(trained["model"], other)
@@ -340,6 +342,13 @@ def test_another_audit_log_is_refused(world: World, capfd: pytest.CaptureFixture
         lines = world.audit.read_bytes().splitlines(keepends=True)
         world.audit.write_bytes(b"".join(LOGS[how](lines, door)))
         refused(world, door, capfd, "audit")
+
+
+def test_why_it_was_trained_stands_on_the_run_and_in_the_log(world: World) -> None:
+    with closing(sqlite3.connect(world.state / "mlflow.db")) as runs:
+        assert runs.execute("select value from tags where key = 'gates.reason'").fetchall() == [(WHY,)]
+    said = [json.loads(line) for line in world.audit.read_text().splitlines()]
+    assert [entry["reason"] for entry in said if entry.get("kind") == "trained"] == [WHY]
 
 
 def test_what_training_read_carries_its_dvc_hash(world: World) -> None:

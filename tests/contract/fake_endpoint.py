@@ -343,7 +343,8 @@ class FakeEndpoint:
             self.events.append(RequestEvent(ts, name, status, ms, self.routed.get(name, 0) / total))
             if target is not None and self.random.random() < self.mirror[target] / 100:
                 status, ms = self._reply(target)
-                self.events.append(RequestEvent(ts, target, status, ms, 0.0, mirrored=True))
+                apart = (0.5 if self.behaviours[target].wrong else 0.01) if status == 200 else None
+                self.events.append(RequestEvent(ts, target, status, ms, 0.0, mirrored=True, distance=apart))
 
 
 class MemoryJournal:

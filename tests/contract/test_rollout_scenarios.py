@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fake_endpoint import Behaviour
-from rollout_world import QUICK, Gate, World, plan_for, spec
+from rollout_world import BODIES, QUICK, Gate, World, plan_for, spec
 
 from gates import policy as policies
+from gates.rollout.journal import fold
 from gates.rollout.plan import Approval, ApprovalRule
 from gates.steps.canary import Judging
 from gates.verdict import Verdict
@@ -41,9 +42,9 @@ stages:
 BUSY = replace(QUICK, steps=(50, 100))
 
 
-def real_checks() -> Analyse:
+def real_checks(policy_text: bytes = POLICY) -> Analyse:
     """The canary stage of a policy, judged as the step does."""
-    policy = policies.load(POLICY, Path("policy.yml"), today=date(2026, 1, 1))
+    policy = policies.load(policy_text, Path("policy.yml"), today=date(2026, 1, 1))
     gate = Judging(policy, "deploy-blue-green", lambda: date(2026, 1, 1), {"digest": ""}).gate("canary")
     assert gate is not None
     return gate
@@ -93,6 +94,39 @@ def test_a_green_that_turns_sick_in_the_canary_is_rolled_back(sick: dict[str, ob
     took = ended.timings.get("first_bad_to_restored", ended.timings["rollback"])
     print(f"\n{sick}: {given} requests reached green; {took:.0f} s to restored traffic; {ended.reason}")
     assert took < 300
+
+
+MIRRORING = replace(BUSY, mirror=20, tolerance=0.1)
+COMPARED = POLICY + b"      - {id: alike, type: rate, signal: mirror_differs, ok: 0.02, bad: 0.2}\n"
+
+
+@pytest.mark.parametrize(("wrong", "outcome"), [(False, "passed"), (True, "rolled-back")])
+def test_mirrored_answers_that_differ_by_more_than_the_tolerance_end_a_rollout(wrong: bool, outcome: str) -> None:
+    """Golden rows are left out, so that only the comparison can see it."""
+    world = World(rps=100, seed=1)
+    world.endpoint.on_create = lambda spec: Behaviour(wrong=wrong)
+    ended = world.deploy(plan_for(2, rollout=MIRRORING, canary_gate=real_checks(COMPARED), golden=(), sample=BODIES[0]))
+    assert ended.outcome == outcome, ended
+    given = [e for e in world.endpoint.events if e.deployment == GREEN and not e.pinned and not e.mirrored]
+    assert bool(given) is not wrong, "nothing that customers send has reached a green that answers otherwise"
+    if wrong:
+        assert ended.reason.startswith("MIRRORING: alike"), ended
+        assert world.is_snapshot()
+
+
+def test_what_mirroring_compared_is_still_known_after_a_crash_in_the_canary() -> None:
+    world = World(rps=100, seed=1)
+    plan = plan_for(2, rollout=MIRRORING, canary_gate=real_checks(COMPARED))
+    first = world.points.names
+    world.killed(plan, {95: "kill-after"})
+    assert first != world.points.names
+    assert fold(world.journal.read()).last is not None
+    assert world.deploy(plan).outcome == "passed"
+    done = fold(world.journal.read()).last
+    assert done is not None
+    assert done.compared is not None
+    assert done.compared[0] == 0
+    assert done.compared[1] > 100
 
 
 def test_blue_sick_and_green_well_stays_on_green_and_calls_a_person() -> None:

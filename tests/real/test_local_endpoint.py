@@ -21,7 +21,7 @@ import pytest
 from gates.backends.local.endpoint import client, layout
 from gates.errors import Conflict, InvalidInput
 from gates.lineage.digest import model_digest
-from gates.serving import DeploymentSpec
+from gates.serving import MAX_DISTANCE, DeploymentSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -252,8 +252,8 @@ def test_mirrored_answers_are_dropped_and_recorded(endpoint: LocalEndpoint, room
     assert {(a.status, a.served_by) for a in answers} == {(200, "blue")}
     until(lambda: sum(e.mirrored for e in endpoint.requests_since(0)[0]) == 60, 5)
     events = endpoint.requests_since(0)[0]
-    assert Counter((e.deployment, e.mirrored, e.share) for e in events) == {
-        ("blue", False, 1.0): 200, ("green", True, 0.3): 60
+    assert Counter((e.deployment, e.mirrored, e.share, e.distance) for e in events) == {
+        ("blue", False, 1.0, None): 200, ("green", True, 0.3, MAX_DISTANCE): 60
     }  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 `POST /score` with `Authorization: Bearer KEY`; the header `azureml-model-deployment` pins a deployment, and every
 answer carries it with the one that served. Weights are one value that is replaced between requests. Mirrored copies are
-sent after the live request was chosen, their answers recorded and dropped. No request is sent twice.
+sent after the live request was chosen; their answers are compared with the live one, recorded and dropped. No request
+is sent twice.
 
 What clients see is Azure's: 401, 404 (nobody to serve), 408 (longer than request_timeout_ms), 424 (the model answered
 something else than 200; its own status is in `ms-azureml-model-error-statuscode`); and 502 and 503 where the model
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gates.backends.local.endpoint.differences import distance
 from gates.backends.local.endpoint.shares import Deck
 from gates.backends.local.endpoint.upstream import Broken, Upstream
 
@@ -146,28 +148,40 @@ class Router:
         if target is None or name is None:
             return _say(404, "no deployment has traffic" if pinned is None else f"no deployment {pinned}")
         forwarded = {key: headers[key] for key in _FORWARDED if key in headers}
-        if pinned is None:
-            self._copy(body, forwarded)
-        reply = await self._send(target, name, body, forwarded, mirrored=False, pinned=pinned is not None)
+        live = self._copy(body, forwarded) if pinned is None else None
+        reply = None
+        try:
+            reply = await self._send(target, name, body, forwarded, pinned=pinned is not None)
+        finally:
+            if live is not None and not live.done():
+                live.set_result(reply)
         return web.Response(body=reply.body, status=reply.seen, headers={**reply.headers, SERVED_BY: name})
 
-    def _copy(self, body: bytes, headers: dict[str, str]) -> None:
-        """Send a share of the live requests to the mirror too; beyond a backlog they are left out."""
+    def _copy(self, body: bytes, headers: dict[str, str]) -> asyncio.Future[Reply | None] | None:
+        """Send a share of the live requests to the mirror too; beyond a backlog they are left out.
+
+        Where a copy was sent: a future that wants the live reply, for comparison.
+        """
         name = self.mirror.deal()
         target = None if name is None else self.targets.get(name)
         if name is None or target is None or len(self._mirrors) >= _MIRRORS_AT_ONCE:
-            return
+            return None
+        live: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
 
         async def copy() -> None:
-            await self._send(target, name, body, headers, mirrored=True, pinned=False)
+            await self._send(target, name, body, headers, live=live)
 
         task = asyncio.create_task(copy())
         self._mirrors.add(task)
         task.add_done_callback(self._mirrors.discard)
+        return live
 
     async def _send(
-        self, target: Target, name: str, body: bytes, headers: dict[str, str], *, mirrored: bool, pinned: bool
-    ) -> Reply:
+        self, target: Target, name: str, body: bytes, headers: dict[str, str], *, pinned: bool = False,
+        live: asyncio.Future[Reply | None] | None = None,
+    ) -> Reply:  # fmt: skip
+        """Ask a deployment and record it; `live`: this is a copy, and what to compare its answer with."""
+        mirrored = live is not None
         share = (self.mirror if mirrored else self.live).shares.get(name, 0) / 100
         arrived, begun = time.time(), time.perf_counter()
         target.inflight += 1
@@ -176,8 +190,14 @@ class Router:
         finally:
             target.inflight -= 1
         ms = (time.perf_counter() - begun) * 1000
-        self.telemetry.record((arrived, name, reply.status, ms, share, mirrored, pinned))
+        apart = None if live is None else _apart(reply, await live)
+        self.telemetry.record((arrived, name, reply.status, ms, share, mirrored, pinned, apart))
         return reply
+
+
+def _apart(copy: Reply, live: Reply | None) -> float | None:
+    both = live is not None and (copy.status, live.status) == (200, 200)
+    return distance(copy.body, live.body) if live is not None and both else None
 
 
 async def _ask(target: Target, body: bytes, headers: dict[str, str]) -> Reply:

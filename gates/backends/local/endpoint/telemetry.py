@@ -15,8 +15,8 @@ KEPT = 200_000
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency histogram, in seconds."""
 
-Event = tuple[float, str, int, float, float, bool, bool]
-"""ts (wall seconds at arrival), deployment, status, ms, share (0 to 1), mirrored, pinned."""
+Event = tuple[float, str, int, float, float, bool, bool, "float | None"]
+"""As serving.RequestEvent: ts (wall seconds at arrival), deployment, status, ms, share, mirrored, pinned, distance."""
 
 
 class _Counters:

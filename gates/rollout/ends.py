@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Outcome = Literal["passed", "rolled-back", "unknown", "conflict", "waiting", "error", "invalid", "cancelled"]
+Outcome = Literal["passed", "refused", "rolled-back", "unknown", "conflict", "waiting", "error", "invalid", "cancelled"]
 
 
 class Failed(Exception):  # a course of the machine that never leaves it, not an error of a caller
@@ -31,7 +31,8 @@ class Stopped(Exception):  # same
 class Ended:
     """How a call ended. outcome is one of `errors.OUTCOMES`; state the journal's; live has most traffic, '' is nobody.
 
-    candidate: the deployment that was brought in, or that a rollback took the traffic from. signal: what stopped it.
+    candidate: the deployment that was brought in, or that a rollback took the traffic from; candidate_model: the digest
+    of its model. signal: what stopped it.
 
     timings: seconds by state, and `total`, `rollback` (decision to restored traffic), `first_bad_to_restored`.
     events: (wall seconds, state, text) as they were said.
@@ -42,6 +43,7 @@ class Ended:
     reason: str
     deploy_id: str = ""
     candidate: str = ""
+    candidate_model: str = ""
     live: str = ""
     previous: str = ""
     rolled_back: bool = False

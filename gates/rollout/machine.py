@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gates.canonical import digest
 from gates.chain import ChainBroken
-from gates.errors import Cancelled, Conflict, GatesError, InvalidInput, StateUnknown, Unavailable
+from gates.errors import Cancelled, Conflict, GatesError, InvalidInput, Refused, StateUnknown, Unavailable
 from gates.rollout import lost
 from gates.rollout.back import LEFT, retire, roll_back
 from gates.rollout.ends import Ended, Failed, Held, Stopped
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gates.rollout.journal import Folded, Progress, Store
     from gates.rollout.plan import Plan
     from gates.rollout.port import Champion, Clock, Endpoint
+    from gates.serving import DeploymentView
 
 
 def deploy(
@@ -74,14 +75,15 @@ def reconcile(
 def rollback(
     *, endpoint: Endpoint, champion: Champion, journal: Store, clock: Clock, say: Callable[[str, str], None],
     stop: Callable[[], bool], owner: str, to: str | None = None, rollout: Rollout | None = None,
-    sample: bytes | None = None,
+    sample: bytes | None = None, verify: Callable[[DeploymentView], None] = lambda _: None,
 ) -> Ended:  # fmt: skip
     """A person wants what was before (or deployment `to`), now: all traffic there, the alias too, verified.
 
-    An unfinished deployment is rolled back to its snapshot; a finished one to the deployment it replaced.
+    An unfinished deployment is rolled back to its snapshot; a finished one to the deployment it replaced. verify: asked
+    of each deployment that would serve again and does not serve now, before anything is touched; it raises Refused.
     """
     run = Run(endpoint, champion, journal, clock, say, stop, owner, rollout or Rollout(), sample)
-    return _ended(run, lambda: _rollback(run, to))
+    return _ended(run, lambda: _rollback(run, to, verify))
 
 
 def _ended(run: Run, work: Callable[[], tuple[Outcome, str]]) -> Ended:
@@ -102,6 +104,8 @@ def _ended(run: Run, work: Callable[[], tuple[Outcome, str]]) -> Ended:
         outcome, reason, hint = "unknown", error.what, error.hint
     except Conflict as error:
         outcome, reason, hint = "conflict", error.what, error.hint
+    except Refused as error:
+        outcome, reason, hint = "refused", error.what, error.hint
     except InvalidInput as error:
         outcome, reason, hint = "invalid", error.what, error.hint
     except GatesError as error:
@@ -117,6 +121,7 @@ def _ended(run: Run, work: Callable[[], tuple[Outcome, str]]) -> Ended:
         hint=hint,
         deploy_id="" if at is None else at.deploy_id,
         candidate="" if at is None else at.green,
+        candidate_model="" if at is None else str(at.plan["green"]["model_digest"]),
         live=live,
         previous=previous,
         rolled_back=outcome == "rolled-back",
@@ -260,20 +265,25 @@ def _reconcile(run: Run, plan: Plan | None, *, begun_by_others: bool) -> tuple[O
     return _back(run, active.reason or f"abandoned by its runner in {active.state}")
 
 
-def _rollback(run: Run, to: str | None) -> tuple[Outcome, str]:
+def _rollback(run: Run, to: str | None, verify: Callable[[DeploymentView], None]) -> tuple[Outcome, str]:
     run.take()
     folded = _look(run, None)
     active, last = folded.active, folded.last
+    view = run.observe(until=run.now + run.rollout.write_timeout)
     if active is not None and to is None:
+        for name in active.before.traffic:
+            if name in view.deployments and not view.traffic.get(name):
+                verify(view.deployments[name])
         outcome, reason = _back(run, "a person asked for it", force=True)
         return outcome if outcome == "rolled-back" else "rolled-back", reason
-    view = run.observe(until=run.now + run.rollout.write_timeout)
     target = to or (max(last.before.traffic, key=lambda n: last.before.traffic[n], default="") if last else "")
     if not target or target not in view.deployments:
         raise InvalidInput(
             f"there is no deployment {target or 'to go back to'} on endpoint {run.endpoint.name}",
             hint=f"write --to with one of: {', '.join(sorted(view.deployments)) or '(none)'}",
         )
+    if not view.traffic.get(target):
+        verify(view.deployments[target])
     _plan_back(run, folded, target)
     _, reason = _back(run, f"a person asked for {target}", force=True)
     return "rolled-back", reason

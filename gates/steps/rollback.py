@@ -1,7 +1,8 @@
 """Route all traffic back to a deployment, now, because a person wants it.
 
 An unfinished deployment is rolled back to what was before; a finished one to the deployment it replaced, or to `--to`.
-The champion alias follows. That it was restored is what was asked for, hence exit 0.
+The champion alias follows. A model that is not what was gated any more does not serve again: that is refused, and
+nothing is touched. That it was restored is what was asked for, hence exit 0.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     """Roll back; raise what is not a rollback."""
     policy, _ = judged.load_policy(context, context.project.get("policy"))
     ports = restoring.ports(context, policy, inputs.name)
-    ended = machine.rollback(**ports, to=inputs.to or None)
+    ended = machine.rollback(**ports, to=inputs.to or None, verify=restoring.verifying(context, policy))
     out.state, out.live_deployment = ended.state, ended.live
     shown = {**values_of(out, "state", "live_deployment"), "reason": ended.reason}
     rollout = pages.write_rollout(context, ports["endpoint"], ports["journal"])

@@ -212,6 +212,7 @@ _ENDS: dict[str, type[errors.GatesError]] = {
     "rolled-back": errors.RolledBack,
     "unknown": errors.StateUnknown,
     "conflict": errors.Conflict,
+    "refused": errors.Refused,
     "waiting": errors.Waiting,
     "error": errors.Unavailable,
     "invalid": errors.InvalidInput,

@@ -48,6 +48,7 @@ class ModelVersion:
     run_id: str = ""
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ class Backend(Protocol):
         ...
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None: ...
+
+    def archive(self, version: ModelVersion, *, purge: bool = False) -> None:
+        """Take a version out of `versions`; `find` by version still gives it, with `archived`. purge: its bytes too."""
+        ...
 
     def move_alias(self, name: str, alias: str, *, expected: str | None, new: str | None) -> None:
         """Compare and set by version; errors.Conflict when `expected` is not current."""

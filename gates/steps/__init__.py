@@ -50,6 +50,7 @@ COMMANDS = {
         Command("init", "init", "Make a repository ready: finds what is there, writes what is missing.", founds=True),
         Command("report html", "report_html", "Reports as one self-contained page for people.", takes="report"),
         Command("model list", "model_list", "The registered versions, with digests and aliases."),
+        Command("model archive", "model_archive", "Take old versions out of the lists; --purge frees their disk."),
         Command("model card", "model_card", "The model card: what lineage knows and what people say."),
         Command("lineage verify", "lineage_verify", "Verify a version's bytes and records; train it again and grade."),
         Command("lineage audit", "lineage_audit", "Ask the audit log what stands behind what serves, and how fast."),

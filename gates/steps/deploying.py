@@ -74,6 +74,10 @@ class ChampionAlias:
 
 def verified_model(context: Context, policy: Policy, version: ModelVersion, ungated: str) -> Path:
     """The registered bytes, fetched and verified against lineage and gate. Raises errors.Refused with every reason."""
+    if version.archived:
+        raise InvalidInput(
+            f"{version.name} version {version.version} is archived", hint="register its bytes again, and deploy that"
+        )
     folder: Path = context.backend.fetch(version, context.state_dir / "models" / version.name / version.version)
     lineage = records.fetched_lineage(context, version)
     champion = find_champion(context, policy)

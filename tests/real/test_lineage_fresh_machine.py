@@ -13,6 +13,7 @@ from lineage_project import MLOPS, gates, make
 
 from gates.backends.local.backend import LocalBackend
 from gates.lineage.audit import AuditLog
+from gates.lineage.digest import model_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,6 +107,29 @@ def test_a_fresh_machine_verifies_deploys_and_goes_on_with_the_audit_log(
     (row,) = json.loads(capsys.readouterr().out)["answer"]
     assert (row["model"], row["verdict"]) == (machines.digest, "PASS")
     assert gates(machines.here, "lineage verify --version 1") == 0
+
+
+def test_what_serves_is_not_archived_and_what_is_archived_is_not_deployed(
+    machines: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backend, there = machines.backend(), machines.there
+    for text in ("a", "b"):
+        model = tmp_path / text
+        model.mkdir()
+        (model / "MLmodel").write_text(f"flavors: {{}}\n# {text}\n")
+        lineage = tmp_path / f"{text}.lineage"
+        lineage.mkdir()
+        backend.register("travels", model, digest=model_digest(model), run_id="", tags={}, lineage=lineage)
+    backend.move_alias("travels", "champion", expected="1", new=None)
+    try:
+        assert gates(there, "model archive --keep 1") == 0
+    finally:
+        backend.move_alias("travels", "champion", expected=None, new="1")
+    assert "travels version 2 archived" in capsys.readouterr().out
+    assert [version.version for version in backend.versions("travels")] == ["1", "3"]
+    assert gates(there, "deploy-blue-green --model-version 2") == 2
+    assert "travels version 2 is archived; register its bytes again" in capsys.readouterr().err
+    assert gates(there, "model archive --keep 1 --purge") == 0, "nothing is left to archive"
 
 
 def test_two_logs_that_grew_apart_are_answered_as_one_and_verified_by_the_copy(

@@ -128,7 +128,11 @@ class AzureMLBackend:
     def move_alias(self, name: str, alias: str, *, expected: str | None, new: str | None) -> None:
         self._registry.move_alias(name, alias, expected=expected, new=new)
 
-    def archive(self, version: ModelVersion) -> None:
+    def archive(self, version: ModelVersion, *, purge: bool = False) -> None:
+        if purge:
+            raise InvalidInput(
+                "--purge: the workspace keeps the bytes", hint="leave it out, and delete the blobs there"
+            )
         self._registry.archive(version)
 
     def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles:

@@ -205,6 +205,7 @@ class Registry:
             run_id=str(properties.get("jobName") or ""),
             aliases=tuple(sorted(alias for alias, at in aliases.items() if at == version)),
             tags={str(key): str(value) for key, value in (properties.get("tags") or {}).items()},
+            archived=_archived(item),
         )
 
 

@@ -187,6 +187,11 @@ class LocalBackend:
         if found is not None:
             self._registry.set_tags(found, tags)
 
+    def archive(self, version: ModelVersion, *, purge: bool = False) -> None:
+        found = self._registry.get(version.name, version.version)
+        if found is not None:
+            self._registry.archive(found, purge=purge)
+
     def move_alias(self, name: str, alias: str, *, expected: str | None, new: str | None) -> None:
         self._registry.set_alias(name, alias, new, expected=expected)
 
@@ -213,4 +218,6 @@ class LocalBackend:
 def _value(found: registry.ModelVersion | None) -> ModelVersion | None:
     if found is None:
         return None
-    return ModelVersion(found.name, found.version, found.digest, found.uri, found.run_id, found.aliases, found.tags)
+    return ModelVersion(
+        found.name, found.version, found.digest, found.uri, found.run_id, found.aliases, found.tags, found.archived
+    )

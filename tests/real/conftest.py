@@ -45,7 +45,9 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the environments of model servers are kept, shared by the workers of one run."""
-    return shared(tmp_path_factory) / "environments"
+    folder = shared(tmp_path_factory) / "environments"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -39,8 +39,11 @@ _LOGIN = "`gates doctor` says which credential was chosen and what it lacks"
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Errors of the SDK inside become ours, with `what` was being done. Ours pass."""
+def explained(what: str, *, changes: bool = True) -> Iterator[None]:
+    """Errors of the SDK inside become ours, with `what` was being done. Ours pass.
+
+    changes: whether it would change something; what only asks is Unavailable where it is busy, never a Conflict.
+    """
     try:
         yield
     except GatesError:
@@ -49,6 +52,8 @@ def explained(what: str) -> Iterator[None]:
         known = explain(what, error)
         if known is None:
             raise
+        if isinstance(known, Conflict) and not changes:
+            known = Unavailable(known.what, hint=known.hint)
         raise known from error
 
 

@@ -133,13 +133,16 @@ class Workspace:
         """One request. None for a 404 of GET and DELETE. What a long-running one began is not waited for."""
         url = self._url(path, version)
         shown = url.partition("?")[0].removeprefix(ARM).removeprefix(self.id).lstrip("/") or f"workspace {self.name}"
-        with explained(f"{method} {shown}"):
+        with explained(f"{method} {shown}", changes=method in ("PUT", "DELETE")):
             from azure.core.exceptions import HttpResponseError
             from azure.core.rest import HttpRequest
             from azure.mgmt.core.exceptions import ARMErrorFormat
 
             request = HttpRequest(method, url, json=body)
             answer = self._client_of(scope).send_request(request)
+            if answer.status_code == 401:  # the pipeline keeps a token until it says that it has run out
+                self._pipeline.pop(scope)
+                answer = self._client_of(scope).send_request(HttpRequest(method, url, json=body))
             if answer.status_code == 404 and method in ("GET", "DELETE"):
                 return None
             if answer.status_code >= 400:

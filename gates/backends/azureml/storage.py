@@ -65,7 +65,7 @@ class Storage:
 
     def call(self, what: str, do: Callable[[Any], T], *, datastore: str = "") -> T:
         """`do(container)`; again with fresh secrets where those at hand have run out."""
-        with quiet(), explained(what):
+        with quiet(), explained(what, changes=False):
             try:
                 return do(self.container(datastore))
             except Exception as error:

@@ -79,6 +79,7 @@ class Agent:
                 raise CommandError(f"no task {step['task']}")
             command = [str(self.node), str(task.folder / task.manifest["execution"]["Node24"]["target"])]
             env |= self._inputs(task, step.get("inputs") or {}, variables)
+            secrets |= {value for name, value in env.items() if name.endswith("_SERVICEPRINCIPALKEY")}
         else:
             kind = "bash" if "bash" in step else "script"
             script = self.folder / "tmp" / f"step-{len(list((self.folder / 'tmp').iterdir()))}.sh"
@@ -112,6 +113,7 @@ class Agent:
             "ENDPOINT_AUTH_PARAMETER_SYSTEMVSSCONNECTION_ACCESSTOKEN": SYSTEM_TOKEN,
             "ENDPOINT_URL_SYSTEMVSSCONNECTION": str(variables.get("System.CollectionUri", "")),
         }
+        env |= {f"INPUT_{declared['name'].upper()}": "" for declared in task.inputs.values()}  # declared, and not given
         for name, value in given.items():
             declared = task.inputs.get(name.lower())
             if declared is None:
@@ -133,7 +135,7 @@ class Agent:
         except CommandError as error:
             ran.wrong.append(str(error))
             return
-        if command is None or command.name != "task.setsecret":
+        if command is None or command.name != "task.setsecret":  # the agent shows no such line
             ran.log.append(shown)
         if command is None:
             return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gates.collect.tables import read_table
 from gates.drift.column import Temporal, temporal, values_of
-from gates.drift.performance import Window, rolling
+from gates.drift.performance import Baseline, Window, baseline_of, rolling
 from gates.drift.source import from_table
 from gates.errors import InvalidInput
 
@@ -73,26 +73,34 @@ class Performance:
         )
 
 
-def measure(current: Source, baseline: Path, target: str, time_column: str, width: float | None) -> Performance | None:
+def baseline_in(predictions: Path, target: str) -> Baseline:
+    """The baseline that a predictions file is. InvalidInput names a column that is missing."""
+    import numpy as np
+
+    past = from_table(read_table(predictions, [target, PREDICTION], "the baseline"), str(predictions))
+    labels = not (_fractional(past, target) or _fractional(past, PREDICTION))
+    found = scores(past, target, labels=labels)
+    return baseline_of(found[~np.isnan(found)], labels=labels)
+
+
+def measure(
+    current: Source, baseline: Baseline, target: str, time_column: str, width: float | None
+) -> Performance | None:
     """Windows of `width` seconds (None: one of all rows); None when the current data has no label at all.
 
-    baseline: a predictions file. InvalidInput names a column that is missing or of another kind than in the baseline.
+    InvalidInput names a column that is missing, or cannot be compared as the baseline's were.
     """
     import numpy as np
 
-    past = from_table(read_table(baseline, [target, PREDICTION], "the baseline"), str(baseline))
-    labels = not (_fractional(past, target) or _fractional(past, PREDICTION))
-    before = scores(past, target, labels=labels)
-    before = before[~np.isnan(before)]
-    now = scores(current, target, labels=labels)
+    now = scores(current, target, labels=baseline.labels)
     if np.isnan(now).all():
         return None
     times = _times(current, time_column) if time_column else np.zeros(len(now), dtype=np.int64)
     known = times != np.iinfo(np.int64).min
     span = int(times[known].max() - times[known].min()) + 1 if known.any() else 1
     wide = span if width is None else int(width * 1e6)
-    found = rolling(times[known], now[known], before, width=wide, min_samples=MIN_SAMPLES)
-    return Performance(found, float(np.mean(before)), "accuracy" if labels else "minus the mean absolute error")
+    found = rolling(times[known], now[known], baseline, width=wide, min_samples=MIN_SAMPLES)
+    return Performance(found, baseline.mean, "accuracy" if baseline.labels else "minus the mean absolute error")
 
 
 def scores(source: Source, target: str, *, labels: bool) -> NDArray[np.float64]:

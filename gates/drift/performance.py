@@ -10,15 +10,38 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from msgspec import Struct
 
 from gates.drift.missing import newcombe
 from gates.errors import InvalidInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+class Baseline(Struct, frozen=True, forbid_unknown_fields=True):
+    """Performance as it was judged: of n scores their mean and sample variance. labels: whether a score is 1 for a
+    right answer and 0 for a wrong one; else it is minus the absolute error.
+    """
+
+    n: int
+    mean: float
+    variance: float
+    labels: bool
+    version: Literal[1] = 1
+
+
+def baseline_of(scores: NDArray[np.float64], *, labels: bool) -> Baseline:
+    """scores: (n,) all there. InvalidInput when one is missing or infinite, or there is none."""
+    if not len(scores) or not np.isfinite(scores).all():
+        raise InvalidInput(
+            f"a baseline of {len(scores)} scores, or one that is missing or infinite", hint="mend the predictions"
+        )
+    variance = float(np.var(scores, ddof=1)) if len(scores) > 1 else 0.0
+    return Baseline(len(scores), float(np.mean(scores)), variance, labels)
 
 
 @dataclass(frozen=True)
@@ -41,7 +64,7 @@ class Window:
 def rolling(
     times: NDArray[np.int64],
     scores: NDArray[np.float64],
-    baseline: NDArray[np.float64],
+    baseline: Baseline,
     *,
     width: int,
     margin: float = 0.0,
@@ -50,8 +73,8 @@ def rolling(
 ) -> tuple[Window, ...]:
     """Windows of `width` microseconds, counted back from the latest time, oldest first.
 
-    times: (n,) microseconds; scores: (n,), NaN where no label came; baseline: (m,) scores on the evaluation data.
-    Scores of 0 and 1 are compared by Newcombe's interval (1998, method 10), others by Welch's with a normal quantile.
+    times: (n,) microseconds; scores: (n,), NaN where no label came; baseline: of the evaluation data, in one measure.
+    Labels are compared by Newcombe's interval (1998, method 10), others by Welch's with a normal quantile.
     InvalidInput when nothing is there to compare, or a score is infinite.
     """
     if width <= 0 or margin < 0 or not 0 < confidence < 1 or min_samples < 2:
@@ -61,10 +84,10 @@ def rolling(
         )
     if len(times) != len(scores):
         raise InvalidInput(f"{len(times)} times for {len(scores)} scores", hint="give one time for each score")
-    if np.isinf(scores).any() or not np.isfinite(baseline).all():
-        raise InvalidInput("a score is infinite, or a score of the baseline is missing", hint="mend the predictions")
-    if len(baseline) < min_samples or len(times) == 0:
-        raise InvalidInput(f"{len(times)} rows and a baseline of {len(baseline)}", hint=f"give {min_samples} or more")
+    if np.isinf(scores).any() or not (math.isfinite(baseline.mean) and math.isfinite(baseline.variance)):
+        raise InvalidInput("a score is infinite, or the baseline is no number", hint="mend the predictions")
+    if baseline.n < min_samples or len(times) == 0:
+        raise InvalidInput(f"{len(times)} rows and a baseline of {baseline.n}", hint=f"give {min_samples} or more")
     age = (int(times.max()) - times) // width
     count = int(age.max()) + 1
     if count > 100_000:
@@ -84,7 +107,7 @@ def _window(
     start: int,
     stop: int,
     inside: NDArray[np.float64],
-    baseline: NDArray[np.float64],
+    baseline: Baseline,
     margin: float,
     min_samples: int,
     level: float,
@@ -93,18 +116,18 @@ def _window(
     if n < min_samples:
         return Window(start, stop, n)
     value = float(np.mean(inside))
-    delta = value - float(np.mean(baseline))
+    delta = value - baseline.mean
     low, high = difference(inside, baseline, level)
     return Window(start, stop, n, value, delta, low, high, high < -margin)
 
 
-def difference(a: NDArray[np.float64], b: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Interval of mean(a) − mean(b); both of at least two finite scores."""
-    if np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all():
-        return newcombe(int(a.sum()), len(a), int(b.sum()), len(b), confidence)
+def difference(a: NDArray[np.float64], b: Baseline, confidence: float) -> tuple[float, float]:
+    """Interval of mean(a) − the baseline's mean; both of at least two finite scores."""
+    if b.labels:
+        return newcombe(int(a.sum()), len(a), round(b.mean * b.n), b.n, confidence)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    spread = math.sqrt(float(np.var(a, ddof=1)) / len(a) + float(np.var(b, ddof=1)) / len(b))
-    middle = float(np.mean(a)) - float(np.mean(b))
+    spread = math.sqrt(float(np.var(a, ddof=1)) / len(a) + b.variance / b.n)
+    middle = float(np.mean(a)) - b.mean
     return middle - z * spread, middle + z * spread
 
 

@@ -6,20 +6,22 @@ them out and says so; a column that a check lists must be there.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gates.collect import store as stores
+import msgspec
+
 from gates.collect.gather import Scorer, needs_kind, union
 from gates.errors import InvalidInput, Unavailable
 from gates.lineage.digest import file_digest, model_digest
 from gates.runtime.environments import find_user_python
-from gates.steps import records, state
+from gates.steps import records
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gates.backends import ModelVersion
     from gates.collect.performance import Performance
+    from gates.drift.performance import Baseline
     from gates.drift.profile import Profile
     from gates.drift.source import Source
     from gates.policy import Stage
@@ -131,27 +133,27 @@ def performance_of(
                 hint="add them, or leave the baseline out",
             )  # fmt: skip
         return None
-    path = baseline or _gate_evidence(context, champion)
-    if path is None:
-        context.say("performance is not judged: no baseline; give --baseline FILE, or judge the champion here")
-        return None
-    from gates.collect.performance import measure
+    from gates.collect.performance import baseline_in, measure
 
-    found = measure(source, path, evaluate.target, time_column, width)
+    held = baseline_in(baseline, evaluate.target) if baseline else _judged(context, champion)
+    if held is None:
+        context.say("performance is not judged: no baseline; give --baseline FILE, or judge the champion by a gate")
+        return None
+    found = measure(source, held, evaluate.target, time_column, width)
     context.say(found.sentence() if found else "performance is not judged: no label has come")
     return found
 
 
-def _gate_evidence(context: Context, champion: ModelVersion | None) -> Path | None:
-    """The champion's predictions when it was judged, if its report is the last on this machine."""
-    report = Path(state.recall(context, "validate-gate").get("report", ""))
-    if champion is None or not report.is_file():
+def _judged(context: Context, champion: ModelVersion | None) -> Baseline | None:
+    """What the champion's gate saw, as its lineage has it; None where no gate scored predictions."""
+    if champion is None:
         return None
-    result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))["result"]
-    if result["model"].get("digest") != champion.digest:
+    path = records.fetched_lineage(context, champion).path / records.BASELINE
+    if not path.is_file():
         return None
-    for item in result["evidence"]:
-        path = report.parent / "evidence" / str(item["sha256"]).partition(":")[2]
-        if item["name"] == stores.CANDIDATE and path.is_file() and file_digest(path) == item["sha256"]:
-            return path
-    return None
+    from gates.drift.performance import Baseline
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Baseline)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"this is no baseline: {error}", hint="judge the champion again", file=path) from error

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from gates.steps.step import Context
 
 PROFILE = "profile.gates"
+BASELINE = "baseline.json"
+"""How the model did when it was judged: what drift-check compares with once labels come."""
 OPENSSF = "model.sig"
 
 

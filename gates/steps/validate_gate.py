@@ -21,6 +21,7 @@ from gates.collect.gather import Gathering, Scorer, Subject, group_columns, need
 from gates.collect.predictions import Shape
 from gates.collect.tables import column_names
 from gates.errors import InvalidInput, Unavailable
+from gates.files import write_whole
 from gates.inputs import option, output, to_text
 from gates.judge import judge
 from gates.lineage.audit import Event
@@ -98,9 +99,24 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     shown = {"message": end.message, **values_of(out, "failed_checks")}
     context.write_report(report, out, shown, policy_file=policy.file)
     context.platform.tag(f"gate-{report.verdict.value.lower()}")
+    if inputs.stage == "validate":
+        _baseline(context, digest, evidence_store)
     _record(context, report, out.report_digest, policy)
     state.remember(context, "validate-gate", report=out.report_path)
     return end
+
+
+def _baseline(context: Context, digest: str, store: stores.Store) -> None:
+    """How the model did, kept with its lineage: what drift-check compares with once labels come."""
+    from gates.collect.performance import baseline_in
+
+    evaluate = context.project.settings.evaluate
+    scored = next((item.sha256 for item in store.items if item.name == stores.CANDIDATE), None)
+    folder = records.lineage_of(context, digest).path if digest else None
+    if evaluate is None or scored is None or folder is None or not folder.is_dir():
+        return
+    found = baseline_in(store.folder / scored.partition(":")[2], evaluate.target)
+    write_whole(folder / records.BASELINE, msgspec.json.encode(found) + b"\n")
 
 
 def _record(context: Context, report: GateReport, report_digest: str, policy: Policy) -> None:

@@ -300,6 +300,29 @@ def test_performance_over_windows_asks_for_a_retrain(
         assert said.outputs["retrain-reason"].startswith("performance: dropped by 0.")
 
 
+def test_the_champions_gate_is_the_baseline_wherever_its_lineage_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path, table(800), labelled(3000, 0.8, 2))
+    kept = folder / ".gates/lineage" / ("a" * 32)
+    kept.mkdir(parents=True)
+    monkeypatch.setattr(cli, "_backend", lambda name, context: Registry())
+    profile = build(from_table(table(800)), columns=["x", "z"], model_digest=DIGEST)
+    (kept / "profile.gates").write_bytes(profile.to_bytes())
+    line = "drift-check --reference profile --time-column at --window 2d --model-age 1d"
+    said = gates(folder, capsys, line)
+    assert "performance is not judged: no baseline" in said.err
+    (kept / "baseline.json").write_text('{"n": 5000, "mean": 0.9, "variance": 0.09, "labels": true}')
+    said = gates(folder, capsys, line)
+    assert said.outputs is not None
+    assert said.outputs["retrain-reason"].startswith("performance: dropped by 0."), said.err
+    assert report_of(folder, "drift-check")["result"]["retrain"]["performance"]["baseline"] == 0.9
+    (kept / "baseline.json").write_text('{"n": 5000, "mean": 0.9}')
+    said = gates(folder, capsys, line)
+    assert said.exit_code == 2
+    assert "this is no baseline: Object missing required field `variance`; judge the champion again" in said.errors[0]
+
+
 def test_labels_that_have_not_come_decide_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     current = table(700, seed=2).append_column("y", pa.nulls(700, pa.int64()))
     folder = project(tmp_path, table(800).append_column("y", pa.array([0, 1] * 400)), current)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "path", "bool", "duration", "list", "number", "choice"]
 T = TypeVar("T")
+REMOTE = "azureml:"
+"""How a reference to data in a workspace begins, where a path may stand."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def parse(declaration: Option, text: str, where: str, base: Path | None = None) 
         raise InvalidInput(f"{where}: {_short(text)!a} is not UTF-8", hint="rename it, or set a UTF-8 locale")
     text = text.strip()
     if declaration.kind == "path":
-        return Path(text) if base is None else base / text
+        return Path(text) if base is None or text.startswith(REMOTE) else base / text
     if declaration.kind == "bool":
         if text not in ("true", "false"):
             raise InvalidInput(f"{where}: expected true or false, got '{_short(text)}'", hint="write true or false")
@@ -133,6 +135,12 @@ def parse(declaration: Option, text: str, where: str, base: Path | None = None) 
     if declaration.kind == "choice" and text not in declaration.choices:
         raise InvalidInput(f"{where}: '{_short(text)}' is not known", hint=did_you_mean(text, declaration.choices))
     return text
+
+
+def remote(path: Path) -> str:
+    """The `azureml:` reference that a path input holds; '' for a path. Path has made one slash of two."""
+    text = path.as_posix()
+    return re.sub(r"^azureml:/+", "azureml://", text) if text.startswith(REMOTE) else ""
 
 
 def number(text: str, where: str) -> float:

@@ -179,7 +179,7 @@ class Project:
         if value is None or value == []:
             return None
         if dotted in _PATHS:
-            return self.folder / value
+            return Path(value) if str(value).startswith(inputs.REMOTE) else self.folder / value
         if dotted == "drift.reference":
             return value if value == "profile" else str(self.folder / value)
         if dotted == "tracking_uri":

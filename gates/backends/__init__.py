@@ -113,6 +113,10 @@ class Backend(Protocol):
         """Put the published files that the folder `into` lacks into it. Only asked where `shared`."""
         ...
 
+    def fetch_data(self, reference: str, into: Path) -> Path:
+        """The data of an `azureml:` reference, new each time: a file or folder; collected requests as one table."""
+        ...
+
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None: ...
 
     def archive(self, version: ModelVersion, *, purge: bool = False) -> None:

@@ -21,6 +21,7 @@ from gates.lineage.audit import Event
 from gates.lineage.digest import file_digest, model_digest
 from gates.lineage.record import seconds
 from gates.steps import drift_evidence, judged, records
+from gates.steps.data_at_hand import at_hand
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, ended
 from gates.steps.validate_gate import find_champion
@@ -47,7 +48,10 @@ class Inputs(Common):
         default="profile",
         config="drift.reference",
     )
-    current: Path | None = option("Current data: a file, folder or glob.", kind="path", config="drift.current")
+    current: Path | None = option(
+        "Current data: a file, folder or glob; or azureml:NAME:VERSION, azureml://datastores/NAME/paths/PATH.",
+        kind="path", config="drift.current",
+    )  # fmt: skip
     policy: Path | None = option("The policy file.", kind="path", config="policy")
     time_column: str = option("The column of the current data that says when.", config="drift.time_column")
     window: str = option(
@@ -92,7 +96,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     sample, memory = drift_settings.rows(inputs.sample), drift_settings.size(inputs.memory)
     policy, raw = judged.load_policy(context, inputs.policy)
     stage = judged.stage_of(policy, "drift", context)
-    where: Path = context.need(inputs.current, "drift.current")
+    where = at_hand(context, context.need(inputs.current, "drift.current"))
     weighs = drift_evidence.wants_importances(stage)
     champion = find_champion(context, policy) if inputs.reference == "profile" or weighs else None
     path = drift_evidence.reference_path(context, inputs.reference, champion)

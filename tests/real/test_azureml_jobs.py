@@ -326,6 +326,21 @@ def test_registered_bytes_that_are_fewer_than_gated_are_refused(backend: AzureML
     assert backend.versions("subset") == ()
 
 
+def test_collected_requests_are_fetched_as_a_table(backend: AzureMLBackend, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    event = {"time": "2026-01-01T00:10:00Z", "id": "e", "correlationid": "c", "data": [{"age": 31}, {"age": 45}]}
+    place = "modelDataCollector/census/blue/model_inputs"
+    for hour in ("00", "01"):
+        backend._storage.write(f"{place}/2026/01/01/{hour}/a.jsonl", json.dumps(event).encode() + b"\n")
+    found = backend.fetch_data(f"azureml://datastores/workspaceblobstore/paths/{place}", tmp_path / "d")
+    assert pq.read_table(found).column("age").to_pylist() == [31, 45, 31, 45]
+    name = asset(backend, project(tmp_path / "p") / "data.csv", "drifting")
+    assert backend.fetch_data(name, tmp_path / "e").read_text().startswith("x,y")
+    with pytest.raises(InvalidInput, match="has no data nothing version 1"):
+        backend.fetch_data("azureml:nothing:1", tmp_path / "f")
+
+
 def test_the_secret_of_the_client_is_nowhere(azure: Running, tmp_path: Path) -> None:
     """A command that fails to sign in says which credential, and not what it was."""
     folder = project(tmp_path / "p")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gates.backends.azureml import jobs
+from gates.backends.azureml import collected, jobs
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
@@ -121,6 +122,12 @@ class AzureMLBackend:
             if not target.exists() and target.resolve().is_relative_to(into.resolve()):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self._storage.read(f"{EVENTS}/{name}") or b"")
+
+    def fetch_data(self, reference: str, into: Path) -> Path:
+        if into.exists():
+            shutil.rmtree(into)
+        uri = jobs.data_uri(self._workspace, reference)
+        return collected.as_table(self._storage.download(uri, into / "as-stored"), into / "collected.parquet")
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         self._registry.tag(version, tags)

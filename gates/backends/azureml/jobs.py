@@ -392,7 +392,7 @@ def _inputs(
             continue
         assets[str(name)] = _asset(uri)
         if name not in local:
-            paths[str(name)] = storage.download(_data_uri(workspace, uri), folder / "inputs" / str(name))
+            paths[str(name)] = storage.download(data_uri(workspace, uri), folder / "inputs" / str(name))
     return paths, assets
 
 
@@ -401,13 +401,23 @@ def _asset(uri: str) -> str:
     return f"azureml:{match.group(1)}:{match.group(2)}" if match else uri
 
 
-def _data_uri(workspace: Workspace, uri: str) -> str:
-    """The datastore path behind a data asset."""
-    match = re.search(r"(?:^azureml:|/data/)([^/:]+)(?:/versions/|:)([^/:]+)$", uri)
-    if match is None or "/datastores/" in uri:
+def data_uri(workspace: Workspace, uri: str) -> str:
+    """The datastore path behind a data asset: `azureml:NAME:VERSION`, `azureml:NAME@latest` or its ARM id."""
+    if "/datastores/" in uri:
         return uri
-    found = workspace.get(f"data/{match.group(1)}/versions/{match.group(2)}")
-    return uri if found is None else str(found["properties"]["dataUri"])
+    match = re.search(r"(?:^azureml:|/data/)([^/:@]+)(?:/versions/|[:@])([^/:@]+)$", uri)
+    if match is None:
+        raise InvalidInput(
+            f"{uri} names no data", hint="write azureml:NAME:VERSION or azureml://datastores/NAME/paths/PATH"
+        )
+    name, version = match.groups()
+    if version == "latest":
+        container = workspace.get(f"data/{name}") or {"properties": {}}
+        version = str(container["properties"].get("latestVersion") or "")
+    found = workspace.get(f"data/{name}/versions/{version}")
+    if found is None:
+        raise InvalidInput(f"the workspace has no data {name} version {version}", hint="check name and version")
+    return str(found["properties"]["dataUri"])
 
 
 def _environment(workspace: Workspace, about: Mapping[str, Any], model: Path) -> dict[str, Any]:

@@ -182,6 +182,14 @@ class LocalBackend:
         if self.shared:
             self._registry.fetch_events(into)
 
+    def fetch_data(self, reference: str, into: Path) -> Path:  # noqa: ARG002  # it stands here already
+        from gates.backends.local import assets
+
+        def where(what: str) -> InvalidInput:
+            return InvalidInput(what, hint="name a path, or use backend: azureml")
+
+        return assets.resolve(reference, base=self._state, assets=self._state / "assets", where=where)
+
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         found = self._registry.get(version.name, version.version)
         if found is not None:

@@ -3,7 +3,7 @@
 A bare echo server (it answers every request with the same bytes, unparsed) stands behind each of two deployments.
 Measured: the latency at 100 requests a second, sent at a constant rate whatever the answers do, and the requests a
 second that 16 connections in a closed loop get; straight to the echo server, through the router (asyncio and, when
-installed, uvloop), and through nginx with the same split, when installed.
+installed, uvloop), and through nginx and haproxy with the same split and the same key, where they are installed.
 Goals: at most 1 ms more at the median and 4 ms more at p99; at least 3,000 requests a second.
 """
 
@@ -207,6 +207,43 @@ http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folde
         process.wait()
 
 
+@contextmanager
+def haproxy(folder: str) -> Iterator[int | None]:
+    """haproxy likewise, one thread; None when it is not installed."""
+    command = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+    if command is None:
+        yield None
+        return
+    port = 20000 + (os.getpid() + 1) % 20000
+    Path(folder, "haproxy.cfg").write_text(f"""
+global
+  nbthread 1
+  maxconn 1024
+defaults
+  mode http
+  timeout client 60s
+  timeout server 60s
+  timeout connect 5s
+frontend score
+  bind 127.0.0.1:{port}
+  http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str "Bearer {KEY}" }}
+  default_backend models
+backend models
+  balance random
+  http-reuse always
+  http-response set-header azureml-model-deployment %s
+  server blue unix@{folder}/d-blue weight 90
+  server green unix@{folder}/d-green weight 10
+""")
+    process = subprocess.Popen([command, "-q", "-f", f"{folder}/haproxy.cfg"], stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def measure(name: str, port: int, seconds: float) -> dict[str, float]:
     run = _loop_of("uvloop")
     run(closed_loop(port, 16, 1.0))
@@ -240,11 +277,14 @@ def main() -> int:
         bare = measure("echo server alone", _port(folder, "echo"), given.seconds)
         ours = measure("router, asyncio", _port(folder, "asyncio"), given.seconds)
         measure("router, uvloop", _port(folder, "uvloop"), given.seconds)
-        with nginx(folder) as port:
-            if port is None:
-                print("nginx is not installed")
-            else:
-                measure("nginx", port, given.seconds)
+        for name, proxy in (("nginx", nginx), ("haproxy", haproxy)):
+            with proxy(folder) as port:
+                if port is None:
+                    print(f"{name} is not installed")
+                    continue
+                peer = measure(name, port, given.seconds)
+                ratios = {key: ours[key] / peer[key] for key in ("p50", "p99", "rate")}
+                print(f"{'':28} ours to {name}: " + ", ".join(f"{key} {ratio:.2f}" for key, ratio in ratios.items()))
         for part in parts:
             part.terminate()
     added, tail = ours["p50"] - bare["p50"], ours["p99"] - bare["p99"]

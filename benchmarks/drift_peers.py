@@ -14,7 +14,14 @@ from pathlib import Path
 
 REQUIREMENTS = {
     "evidently": ("evidently==0.7.23", "pandas==2.3.3", "numpy==2.4.6", "scipy==1.17.1", "pyarrow==26.0.1"),
-    "nannyml": ("nannyml==0.13.1", "pandas==2.3.3", "numpy==1.26.4", "scipy==1.17.1", "pyarrow==17.0.0"),
+    "nannyml": (
+        "nannyml==0.13.1",
+        "statsmodels==0.15.0",
+        "pandas==2.3.3",
+        "numpy==1.26.4",
+        "scipy==1.17.1",
+        "pyarrow==17.0.0",
+    ),
     "alibi-detect": ("alibi-detect==0.13.0", "pandas==2.3.3", "numpy==1.26.4", "scipy==1.17.1", "pyarrow==17.0.0"),
 }
 FOLDER = Path("/tmp/gates-drift-peers")

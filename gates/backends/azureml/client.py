@@ -13,7 +13,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from gates.backends.azureml.calls import explained
+from gates.backends.azureml.calls import explained, status_of
 from gates.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -167,6 +167,15 @@ class Workspace:
             policies = [RequestIdPolicy(), RetryPolicy(**RETRIES), BearerTokenCredentialPolicy(self.credential, scope)]
             self._pipeline[scope] = PipelineClient(ARM, policies=policies, connection_timeout=30, read_timeout=60)
         return self._pipeline[scope]
+
+
+def busy_wait(error: BaseException, attempt: int) -> float | None:
+    """Seconds to wait before a blob is asked for again; None when it is not. Its SDK retries 5xx, and no 409 or 429."""
+    if status_of(error) not in (409, 429) or attempt >= RETRIES["retry_total"]:
+        return None
+    answer = getattr(error, "response", None)
+    said = str((getattr(answer, "headers", None) or {}).get("Retry-After", ""))
+    return min(float(said), 60.0) if said.isdigit() else RETRIES["retry_backoff_factor"] * 2**attempt
 
 
 @contextlib.contextmanager

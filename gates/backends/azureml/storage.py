@@ -7,10 +7,11 @@ datastore and stays in memory; one that has run out is fetched again, once.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gates.backends.azureml.calls import explained, is_absent, status_of
-from gates.backends.azureml.client import quiet
+from gates.backends.azureml.client import busy_wait, quiet
 from gates.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Absent(Unavailable):
 
 
 class Storage:
-    """Blobs by path below the container. Errors are Unavailable or Conflict, one line each."""
+    """Blobs by path below the container. Errors are Unavailable, one line each; who races says so himself."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -64,15 +65,22 @@ class Storage:
             )  # fmt: skip
 
     def call(self, what: str, do: Callable[[Any], T], *, datastore: str = "") -> T:
-        """`do(container)`; again with fresh secrets where those at hand have run out."""
+        """`do(container)`; again with fresh secrets where those at hand have run out, and where Azure is busy."""
         with quiet(), explained(what, changes=False):
-            try:
-                return do(self.container(datastore))
-            except Exception as error:
-                if status_of(error) not in (401, 403):
-                    raise
-                self._containers.pop(datastore, None)
-                return do(self.container(datastore))
+            return self._ask(do, datastore, attempt=0, fresh=False)
+
+    def _ask(self, do: Callable[[Any], T], datastore: str, *, attempt: int, fresh: bool) -> T:
+        try:
+            return do(self.container(datastore))
+        except Exception as error:
+            wait = busy_wait(error, attempt)
+            stale = wait is None and not fresh and status_of(error) in (401, 403)
+            if wait is None and not stale:
+                raise
+        if stale:
+            self._containers.pop(datastore, None)
+        time.sleep(wait or 0.0)
+        return self._ask(do, datastore, attempt=attempt + 1, fresh=fresh or stale)
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a blob; None when it is not there."""

@@ -1,0 +1,148 @@
+"""The example under act with `backend: azureml`: end to end, the same report, no secret said, no stranger asked.
+
+One line of configuration differs, and the workspace. What `gates run` reports with the local backend is compared,
+step by step, without ids and times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from act_rig import git
+from azureml_emulator import tokens
+from azureml_room import PLAYED
+
+if TYPE_CHECKING:
+    from act_rig import ActRun, Rig
+    from azureml_emulator.start import Running
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples/census-income"
+STEPS = ("train", "validate-gate", "register", "deploy-blue-green", "drift-check")
+WORKSPACE = """\
+backend: azureml
+workspace:
+  subscription_id: ${env:AZURE_SUBSCRIPTION_ID}
+  resource_group: ${env:AZURE_RESOURCE_GROUP}
+  name: ${env:AZURE_ML_WORKSPACE}
+"""
+# What a runner has from azure/login and its network: our actions are set up before, from the package index.
+LED = """\
+      - uses: acme/mlops-gates/actions/setup@v1
+      - run: cat "$AZURE_LINES" >> "$GITHUB_ENV"
+"""
+
+
+def example(folder: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".gates", "__pycache__")))
+
+
+@pytest.fixture(scope="module")
+def told(rig: Rig, azure_running: Running, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ActRun]:
+    """The state folder that the pipeline left, and what act told."""
+    azure_running.plant()
+    folder = example(tmp_path_factory.mktemp("story") / "repository")
+    settings = (folder / "mlops.yml").read_text()
+    (folder / "mlops.yml").write_text(re.sub(r"(?m)^backend: local.*\n", WORKSPACE, settings))
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "remote", "add", "origin", "https://github.com/acme/census-income")
+    led = {**azure_running.environment(rig.env()), **PLAYED}
+    lines = folder.parent / "azure.env"
+    lines.write_text("".join(f"{name}={value}\n" for name, value in led.items() if value != rig.env().get(name)))
+    workflow = folder / ".github/workflows/pipeline.yml"
+    checked_out = "          persist-credentials: false\n"
+    assert checked_out in workflow.read_text()
+    text = workflow.read_text().replace(checked_out, f"{checked_out}{LED}")
+    state = folder.parent / "state"  # act works in a copy of the repository
+    workflow.write_text(text.replace("config: mlops.yml", f"config: mlops.yml\n          state-dir: {state}"))
+    arguments = ["--workflows", ".github/workflows/pipeline.yml", "--env", f"AZURE_LINES={lines}"]
+    ran = rig.run(folder, event="push", arguments=arguments, timeout=900)
+    return state, ran
+
+
+@pytest.fixture(scope="module")
+def locally(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Path:
+    """The same example, run by `gates run` on the local backend."""
+    folder = example(tmp_path_factory.mktemp("local") / "repository")
+    cache = folder / ".gates/cache"
+    cache.mkdir(parents=True)
+    environments.mkdir(exist_ok=True)
+    (cache / "environments").symlink_to(environments)
+    env = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    gates = [sys.executable, "-m", "gates"]
+    try:
+        done = subprocess.run([*gates, "run"], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr[-3000:]
+    finally:
+        subprocess.run([*gates, "endpoint", "stop"], cwd=folder, env=env, capture_output=True, timeout=120)
+    return folder
+
+
+@pytest.mark.timeout(1800)
+def test_the_example_runs_end_to_end(told: tuple[Path, ActRun], azure_running: Running) -> None:
+    state, ran = told
+    assert ran.code == 0, ran.log()[-6000:]
+    outputs = {step: json.loads((state / f"reports/{step}/outputs.json").read_text()) for step in STEPS}
+    assert [outputs[step]["exit-code"] for step in STEPS] == ["0"] * 5
+    assert outputs["register"]["model-uri"] == "azureml:census-income:1"
+    assert outputs["deploy-blue-green"]["endpoint-url"].startswith("https://census-income.")
+    assert outputs["train"]["job-url"].startswith("https://ml.azure.com/runs/")
+    assert azure_running.invalid() == []
+
+
+@pytest.mark.timeout(1800)
+def test_its_reports_are_the_local_ones_but_for_ids_and_times(told: tuple[Path, ActRun], locally: Path) -> None:
+    state, _ = told
+    for step in STEPS:
+        assert plain(report(state, step)) == plain(report(locally / ".gates", f"run/{step}")), step
+
+
+def test_nobody_else_is_asked_and_no_secret_is_said_or_kept(told: tuple[Path, ActRun], azure_running: Running) -> None:
+    """Client secret, tokens, the account's key, the endpoint's keys: in no log, report, tag, journal or body."""
+    state, ran = told
+    strangers = {line["host"] for line in azure_running.egress() if not line["mapped"]}
+    assert strangers == set()
+    secrets = {tokens.SECRET, (azure_running.folder / "storage/key").read_text().strip()}
+    secrets |= {str(line["token"]) for line in azure_running.tokens() if line.get("token")}
+    for keys in (azure_running.folder / "serving").glob("*.keys"):
+        secrets |= set(json.loads(keys.read_text()))
+    assert len(secrets) >= 4
+    said = {"act": ran.raw, "requests": json.dumps([line.get("body") for line in azure_running.requests()])}
+    said |= {str(path): path.read_text("utf-8", "replace") for path in texts(state)}
+    kept = [*(azure_running.folder / "resources").glob("*"), *(azure_running.folder / "storage/data").rglob("*")]
+    said |= {str(path): path.read_text("latin-1") for path in kept if path.is_file() and "json" not in path.suffix}
+    said |= {str(path): path.read_text() for path in (azure_running.folder / "resources").glob("*.json")}
+    leaks = [(where, secret[:6]) for where, text in said.items() for secret in secrets if secret in text]
+    assert leaks == []
+    assert not [where for where, text in said.items() if re.search(r"[?&]sig=[A-Za-z0-9%+/]{20}", text)]
+
+
+def texts(state: Path) -> list[Path]:
+    """What the pipeline left, models and data apart."""
+    return [path for path in state.rglob("*") if path.is_file() and path.stat().st_size < 5_000_000]
+
+
+def report(state: Path, step: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((state / f"reports/{step}/report.json").read_text())["result"]
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Without what names this very run: digests of what was trained, and how long an answer took."""
+    if isinstance(value, dict):
+        timed = str(value.get("id", "")).startswith("latency") or "canary" in str(value.get("stage", ""))
+        left = ("observed", "interval", "reason", "n", "n_needed") if timed else ()
+        return {key: plain(item) for key, item in value.items() if key not in left}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", value)
+    return value

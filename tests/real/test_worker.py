@@ -19,6 +19,7 @@ from gates.runtime.scoring import Scored, score_model
 
 pytest.importorskip("mlflow")
 pytest.importorskip("sklearn")
+pytest.importorskip("statsmodels")
 
 PYTHON = Path(sys.executable)
 ENV = {**os.environ, "MLFLOW_RUN_ID": "no-such-run"}
@@ -51,10 +52,9 @@ MAKE = """
         more = {"serialization_format": "cloudpickle", "pip_requirements": ["scikit-learn", "mlflow"], **more}
         mlflow.sklearn.save_model(model, home / name, signature=infer_signature(x, model.predict(x)), **more)
     save("logistic", fit(LogisticRegression(), label), label)
-    save("multi", fit(LogisticRegression(), df.b % 3), df.b % 3)
-    save("svc", fit(LinearSVC(), label), label)
-    mlflow.sklearn.save_model(fit(RandomForestClassifier(3), label), home / "nosignature",
+    mlflow.sklearn.save_model(fit(LogisticRegression(), df.b % 3), home / "multi",  # and without a signature
                               serialization_format="cloudpickle", pip_requirements=["scikit-learn"])
+    save("svc", fit(LinearSVC(), label), label)
     try:  # saving in this format saves first and refuses to load afterwards, or at once, by version
         save("skops", fit(RandomForestClassifier(3), label), label, serialization_format="skops",
              skops_trusted_types=["sklearn.tree._tree.Tree"])
@@ -73,6 +73,10 @@ MAKE = """
             return list(range(len(model_input) - 1))
     mlflow.pyfunc.save_model(home / "short", python_model=Short(), pip_requirements=["mlflow"])
     import json
+    import mlflow.statsmodels, statsmodels.api
+    ols = statsmodels.api.OLS(df.a, df[["a", "b"]]).fit()
+    mlflow.statsmodels.save_model(ols, home / "ols", pip_requirements=["statsmodels", "mlflow"])
+    (home / "ols.json").write_text(json.dumps(ols.predict(df[["a", "b"]]).tolist()))
     native = {}
     for name in ("logistic", "svc"):  # what the same model says when it is asked by hand
         model = mlflow.sklearn.load_model(home / name)
@@ -128,10 +132,21 @@ def test_auto_takes_probabilities_in_the_order_of_the_rows(home: Path, logistic:
     assert {"python", "mlflow", "sklearn", "pandas", "numpy"} <= set(logistic.versions)
 
 
-def test_many_classes_and_labels_that_are_numbers(home: Path) -> None:
-    scored = ask(home, "multi")
+def test_many_classes_labels_that_are_numbers_and_columns_that_are_chosen(home: Path) -> None:
+    """The model has no signature that would name its columns."""
+    scored = ask(home, "multi", columns=["a", "b", "c"])
+    assert scored.function == "predict_proba"
     assert scored.labels == (0, 1, 2)
     assert list(table(scored).columns) == ["prediction", "score_0", "score_1", "score_2"]
+    with pytest.raises(InvalidInput, match=r"data\.parquet: lacks columns that the model needs: zz; it has: a, b, c"):
+        ask(home, "multi", columns=["a", "zz"])
+
+
+def test_a_model_of_another_flavour_is_asked_as_it_is(home: Path) -> None:
+    """statsmodels has no predict_proba and no class of scikit-learn's: MLflow's pyfunc is all that is used."""
+    scored = ask(home, "ols", columns=["a", "b"])
+    assert (scored.function, scored.labels) == ("predict", ())
+    assert table(scored)["prediction"].tolist() == json.loads((home / "ols.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -152,13 +167,6 @@ def test_probabilities_that_are_not_there_are_said(home: Path) -> None:
         ask(home, "svc", function="predict_proba")
     with pytest.raises(InvalidInput, match="score: 'proba' is not one of auto, predict, predict_proba"):
         ask(home, "svc", function="proba")
-
-
-def test_columns_are_chosen_where_the_model_has_no_signature(home: Path) -> None:
-    scored = ask(home, "nosignature", columns=["a", "b", "c"])
-    assert scored.function == "predict_proba"
-    with pytest.raises(InvalidInput, match=r"data\.parquet: lacks columns that the model needs: zz; it has: a, b, c"):
-        ask(home, "nosignature", columns=["a", "zz"])
 
 
 def test_columns_of_the_signature_must_be_there(home: Path) -> None:

@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from gates.collect.gather import Scorer
 
 
-def attributions(model: Path, digest: str, data: Path, data_digest: str, rows: int, scorer: Scorer, work: Path) -> Any:
-    """{"method", "features", "values"}: a row an explained row (shap) or a repeat (permutation)."""
+def attributions(
+    model: Path, digest: str, data: Path, data_digest: str, rows: int, scorer: Scorer, work: Path, *, method: str = ""
+) -> Any:
+    """{"method", "features", "values"}: a row an explained row (shap) or a repeat (permutation).
+
+    method: what the answer should be of; one that is kept and of another is asked again: SHAP may have come or gone.
+    """
     names = [text.partition(":")[2][:32] for text in (digest, data_digest)]
     kept = scorer.cache / "attributions" / f"{'-'.join(names)}-{scorer.function}-{rows}.json"
     if kept.is_file():
-        return json.loads(kept.read_text(encoding="utf-8"))
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if method in ("", found["method"]):
+            return found
     scorer.say(f"asking what {model.name} looks at")
     scored = scoring.score_model(
         model, data, python=scorer.python, out=work / "explained.parquet", env=scorer.env,

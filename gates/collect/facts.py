@@ -104,17 +104,25 @@ def _explanations(wanted: list[Need], about: About, into: Gathering) -> str:
     if about.candidate.model is None or about.data is None:
         return "Give the model's folder and evaluate.data: predictions alone cannot be explained."
     rows = max(int(need.options.get("sample", 2000)) for need in wanted)
-    found: list[Any] = []
-    for subject in (about.candidate, about.champion):
-        explained = None
-        if subject is not None and subject.model is not None:
-            explained = explanations.attributions(
-                subject.model, subject.digest, about.data, into.data_digest, rows, into.scorer, into.work
-            )
-        found.append(explained)
-    if found[1] is None and not into.champion_absent:
+
+    def explain(subject: Subject | None, method: str = "") -> Any:
+        if subject is None or subject.model is None or about.data is None:
+            return None
+        return explanations.attributions(
+            subject.model, subject.digest, about.data, into.data_digest, rows, into.scorer, into.work, method=method
+        )
+
+    ours = explain(about.candidate)
+    theirs = explain(about.champion, ours["method"])
+    if theirs is None and not into.champion_absent:
         return "The champion's bytes could not be had, so its explanations could not."
-    into.store.add_bytes(EXPLANATIONS, msgspec.json.encode({"candidate": found[0], "champion": found[1]}))
+    if theirs is not None and theirs["method"] != ours["method"]:  # the candidate's was kept from other days
+        ours = explain(about.candidate, theirs["method"])
+    if theirs is not None and theirs["method"] != ours["method"]:
+        return (
+            f"Explained by {ours['method']}, and the champion by {theirs['method']}: install shap where both are asked."
+        )
+    into.store.add_bytes(EXPLANATIONS, msgspec.json.encode({"candidate": ours, "champion": theirs}))
     return ""
 
 

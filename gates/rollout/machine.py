@@ -247,6 +247,8 @@ def _options(raw: Mapping[str, Any], otherwise: Rollout) -> Rollout:
 
 
 def _reconcile(run: Run, plan: Plan | None, *, begun_by_others: bool) -> tuple[Outcome, str]:
+    if _is_new(run):
+        return "passed", "nothing to do: nothing was ever deployed here"
     run.take()
     folded = _look(run, plan)
     active = folded.active
@@ -263,6 +265,15 @@ def _reconcile(run: Run, plan: Plan | None, *, begun_by_others: bool) -> tuple[O
         raise Held(str(active.held["reason"]))
     run.rollout = _options(active.plan.get("rollout", {}), run.rollout)
     return _back(run, active.reason or f"abandoned by its runner in {active.state}")
+
+
+def _is_new(run: Run) -> bool:
+    """Whether there is neither a journal nor an endpoint. One that cannot be reached is waited for with the lease."""
+    try:
+        return not run.journal.read() and not run.endpoint.observe().exists
+    except Unavailable as error:
+        run.trouble = error.what
+        return False
 
 
 def _rollback(run: Run, to: str | None, verify: Callable[[DeploymentView], None]) -> tuple[Outcome, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIONS = [ROOT / "action.yml", *sorted(ROOT.glob("actions/*/action.yml"))]
-REUSABLE = ("train-gate-register", "deploy", "drift")
+REUSABLE = ("train-gate-register", "deploy", "reconcile", "drift")
 WORKFLOWS = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("templates/github/*.yml"),
                     *ROOT.glob("examples/*/.github/workflows/*.yml")])  # fmt: skip
 
@@ -194,9 +194,23 @@ def test_a_reusable_workflow_is_typed_and_serial(name: str) -> None:
 
 
 def test_deployments_to_one_endpoint_wait_for_one_another() -> None:
-    job = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())["jobs"]["deploy"]
-    assert "${{ inputs.endpoint-name }}" in job["concurrency"]["group"]
-    assert "github.ref" not in job["concurrency"]["group"], "two branches would deploy at once"
+    jobs = [
+        yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"][name]
+        for name in ("deploy", "reconcile")
+    ]
+    groups = {job["concurrency"]["group"] for job in jobs}
+    assert len(groups) == 1
+    assert "${{ inputs.endpoint-name }}" in min(groups)
+    assert "github.ref" not in min(groups), "two branches would deploy at once"
+
+
+def test_what_a_deployment_left_is_reconciled_however_it_ended_and_on_a_schedule() -> None:
+    last = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())["jobs"]["deploy"]["steps"][-1]
+    assert "/actions/reconcile@" in last["uses"]
+    assert last["if"].startswith("always() && "), "also where the deployment failed or was cancelled"
+    starter = yaml.safe_load((ROOT / "templates/github/deploy.yml").read_text())
+    assert starter[True]["schedule"]
+    assert "/workflows/reconcile.yml@" in starter["jobs"]["reconcile"]["uses"]
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("templates/github/*.yml")), ids=lambda file: file.stem)

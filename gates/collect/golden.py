@@ -21,12 +21,15 @@ class GoldenRow:
     expected: list[Any]
 
 
-def golden_rows(data: Path, answers: Path, features: Sequence[str], *, count: int = 8) -> tuple[GoldenRow, ...]:
+def golden_rows(
+    data: Path, answers: Path, features: Sequence[str], *, count: int = 8, without: Sequence[str] = ()
+) -> tuple[GoldenRow, ...]:
     """`count` single-row requests, spread evenly over the data.
 
-    features: the columns that the model takes, in order; where a model has no signature, the data's own columns.
+    features: the columns that the model takes, in order; where a model has no signature, the data's own columns but
+    `without` (the target, which no client sends).
     """
-    columns = list(features) or column_names(data, "the evaluation data")
+    columns = list(features) or [name for name in column_names(data, "the evaluation data") if name not in without]
     rows = read_table(data, columns, "the evaluation data").select(columns)
     scored = read_table(answers, None, "the gated answers")
     scores = [name for name in scored.column_names if name.startswith("score_")]

@@ -67,7 +67,8 @@ def score_model(
     """Score `data` (parquet or csv) with the MLflow model folder `model`; the answers are written to `out`.
 
     attributions: explain row by row ({"method", "features", "values"}) instead of one share a column.
-    columns: the features; None takes those of the model's signature, and all of the data where it has none.
+    columns: the features; None takes those of the model's signature, else those that the model remembers it was fitted
+    on (feature_names_in_), else all of the data.
     InvalidInput: what the user must mend (no MLflow model, missing columns, untrusted types). Unavailable: the model
     could not be loaded or raised.
     """

@@ -197,6 +197,8 @@ class _Model:
         self.optional = [column.name for column in inputs if not getattr(column, "required", True)]
         self.text_columns = [column.name for column in inputs if str(column.type).endswith("string")]
         self.native = self._native(path)
+        if self.schema is None:  # scikit-learn's estimators remember what they were fitted on
+            self.columns = [str(name) for name in getattr(self.native, "feature_names_in_", [])]
         self.labels: list[Any] = []
         has_scores = callable(getattr(self.native, "predict_proba", None))
         if function == "predict_proba" and not has_scores:

@@ -114,7 +114,10 @@ def golden(context: Context, files: EndpointFiles, version: ModelVersion, folder
         score_function(context), context.say,
     )  # fmt: skip
     answers = scorer.answers(folder, version.digest, data, file_digest(data))
-    return tuple(Golden(row.body, row.expected) for row in golden_rows(data, answers.path, feature_names(folder)))
+    evaluate = context.project.settings.evaluate
+    without = ("row_id", evaluate.target) if evaluate else ("row_id",)
+    rows = golden_rows(data, answers.path, feature_names(folder), without=without)
+    return tuple(Golden(row.body, row.expected) for row in rows)
 
 
 def sample(context: Context) -> bytes | None:

@@ -35,12 +35,14 @@ class Wishes:
 
 @dataclass
 class Plan:
-    """files: text by path; lines: a line that a file must hold, added where it lacks; found, look: for people."""
+    """files: text by path; lines: a line that a file must hold, added where it lacks; found, look: for people;
+    steps: those that can be run already, "" for all."""
 
     files: dict[str, str] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
     look: list[str] = field(default_factory=list)
+    steps: str = ""
 
 
 def make(found: Found, wishes: Wishes) -> Plan:
@@ -206,13 +208,14 @@ def _rest(plan: Plan, found: Found, wishes: Wishes, name: str, parts: _Parts) ->
     sample = _sample(found, parts.shown, plan)
     current = _inside(found, parts.current) if parts.current else ""
     if not current:
-        plan.look.append("no current data was found: set drift.current in mlops.yml, and the policy's stage drift")
+        plan.look.append("no current data was found: set drift.current in mlops.yml, for drift-check")
     plan.files["mlops.yml"] = texts.mlops(
         name, job=parts.job, model=parts.model, table=parts.shown,
         data=_inside(found, parts.judged) if parts.judged else "", endpoint=endpoint, deployment=deployment,
         sample=sample, current=current,
     )  # fmt: skip
-    plan.files["policy.yml"] = policy.text(name, parts.shown, drift=bool(current))
+    plan.files["policy.yml"] = policy.text(name, parts.shown)
+    plan.steps = "" if current else "train,validate-gate,register,deploy-blue-green"
     plan.files[".pre-commit-config.yaml"] = texts.PRE_COMMIT
     plan.files["pyproject.toml"] = texts.TOOLS
     plan.lines[".gitignore"] = texts.IGNORED

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SCHEMA = "https://raw.githubusercontent.com/ORG/mlops-gates/v1/gates/schemas"
 
 
-def text(name: str, table: Table | None, *, drift: bool) -> str:
+def text(name: str, table: Table | None) -> str:
     """policy.yml. Without a table only what needs none: a gate on a metrics file."""
     head = f"""\
 # yaml-language-server: $schema={SCHEMA}/policy.v1.schema.json
@@ -29,7 +29,7 @@ champion: {{ alias: champion, when_absent: bootstrap }}
 stages:
 """
     parts = [_data(table) if table else "", _validate(table), _canary()]
-    if drift and table:
+    if table:
         parts.append(_drift(table))
     return head + "".join(parts)
 

@@ -48,6 +48,9 @@ def mlops(
     ]
     if current:
         lines += ["drift:", "  reference: profile", f"  current: {quoted(current)}"]
+    else:
+        lines += ["# What drift-check compares with the profile of training: rows that production saw.",
+                  "# drift: { reference: profile, current: data/production.csv }"]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

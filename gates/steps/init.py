@@ -75,4 +75,5 @@ def _write(folder: Path, plan: Plan, config: str, *, force: bool) -> list[str]:
         write_whole(path, before + ("\n" if before and not before.endswith("\n") else "") + line + "\n")
         said.append(f"wrote  {name}: {line}")
     said += [f"look   {line}" for line in plan.look]
-    return [*said, "next   gates policy check, then gates run"]
+    run = f"gates run --steps {plan.steps}" if plan.steps else "gates run"
+    return [*said, f"next   gates policy check, then {run}"]

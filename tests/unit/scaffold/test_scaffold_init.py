@@ -243,7 +243,9 @@ def test_a_target_that_is_a_guess_is_said_and_a_named_one_must_be_there(
 ) -> None:
     put(tmp_path, {"data/test.csv": rows("a,b,c", "1,2,x", "2,3,z", "2,4,w"), "train.py": "print()\n"})
     assert init(tmp_path) == 0
-    assert "look   evaluate.target in mlops.yml: c is a guess" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "look   evaluate.target in mlops.yml: c is a guess" in said
+    assert "next   gates policy check, then gates run --steps train,validate-gate,register,deploy-blue-green\n" in said
     assert init(tmp_path, "--target", "nope") == 2
     assert "has no column 'nope'" in capsys.readouterr().err
 

@@ -44,6 +44,7 @@ COMMANDS = {
         Command("endpoint status", "endpoint_status", "What a local endpoint serves, as JSON."),
         Command("endpoint stop", "endpoint_stop", "Stop a local endpoint; nothing of it stays."),
         Command("doctor", "doctor", "What the backend needs and lacks: credentials, rights, packages."),
+        Command("schedule", "schedule", "Train by the clock, or have Azure ML's monitor watch.", takes="what"),
         Command("policy check", "policy_check", "Parse and lint a policy; --prove feeds it bad evidence."),
         Command("policy explain", "policy_explain", "Say in plain words what each check requires."),
         Command("replay", "replay", "Decide again from a report's stored evidence, byte for byte.", takes="report"),

@@ -16,6 +16,7 @@ import pytest
 from azureml_emulator import tokens
 
 from gates.backends.azureml.client import quiet
+from gates.backends.azureml.schedules import Clock
 from gates.errors import Conflict, InvalidInput, JobFailed, Refused
 from gates.lineage.digest import file_digest, model_digest
 
@@ -350,3 +351,20 @@ def test_the_secret_of_the_client_is_nowhere(azure: Running, tmp_path: Path) -> 
     assert "client-secret" in said
     assert "planted-wrong-Zq8" not in said + "".join(p.read_text() for p in folder.rglob("*") if p.is_file())
     assert tokens.SECRET not in said
+
+
+def test_training_and_monitoring_by_the_clock(azure: Running, backend: AzureMLBackend, tmp_path: Path) -> None:
+    """A command job becomes a pipeline's one step; the monitor gets the policy's limit. Microsoft's schemas hold."""
+    folder = project(tmp_path / "p")
+    backend.schedule_training(folder / "train.yml", "credit-retraining", Clock(cron="0 6 * * 1"))
+    made = (backend._workspace.get("schedules/credit-retraining") or {})["properties"]
+    assert made["trigger"]["expression"] == "0 6 * * 1"
+    [step] = made["action"]["jobDefinition"]["jobs"].values()
+    assert "data" in step["inputs"]
+    assert made["action"]["jobDefinition"]["jobType"] == "Pipeline"
+    backend.schedule_training(folder / "train.yml", "credit-retraining", Clock(every=7 * 86400))
+    again = (backend._workspace.get("schedules/credit-retraining") or {})["properties"]
+    assert (again["trigger"]["frequency"].lower(), again["trigger"]["interval"]) == ("day", 7)
+    with pytest.raises(InvalidInput, match="has not five fields"):
+        backend.schedule_training(folder / "train.yml", "x", Clock(cron="6 * *"))
+    assert azure.invalid() == []

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gates.backends.azureml import collected, jobs
+from gates.backends.azureml import collected, jobs, schedules
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
@@ -141,6 +141,14 @@ class AzureMLBackend:
                 "--purge: the workspace keeps the bytes", hint="leave it out, and delete the blobs there"
             )
         self._registry.archive(version)
+
+    def schedule_training(self, job: Path, name: str, clock: schedules.Clock) -> None:
+        """Train by the clock: the workspace submits the job, whoever runs or not."""
+        schedules.retrain(self._workspace, job, name, clock)
+
+    def schedule_monitor(self, name: str, clock: schedules.Clock, **what: Any) -> None:
+        """Azure ML's model monitor over a deployment; see schedules.monitor."""
+        schedules.monitor(self._workspace, name, clock, **what)
 
     def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles:
         from gates.backends.local.endpoint import yamlfiles

@@ -274,6 +274,23 @@ def test_what_cannot_be_bound_is_said_before_anything_runs(
     assert caught.value.file == str(home / "pipeline.yml")
 
 
+@pytest.mark.parametrize("group", [{"a": 1}, {"type": "group", "values": {"a": {"type": "integer"}}}])
+@pytest.mark.parametrize("where", ["pipeline", "component"])
+def test_a_group_of_inputs_is_refused_by_its_name(home: Path, group: dict[str, Any], where: str) -> None:
+    step: dict[str, Any] = {"component": {**COMPONENT, "code": "src"}, "inputs": {"raw": "${{parent.inputs.raw}}"}}
+    inputs: dict[str, Any] = {"raw": {"type": "uri_file", "path": "rows.csv"}}
+    if where == "pipeline":
+        inputs["size"] = group
+    else:
+        step["component"]["inputs"] = {"size": group}
+    path = home / "pipeline.yml"
+    path.write_text(yaml.safe_dump({"type": "pipeline", "inputs": inputs, "jobs": {"s": {"type": "command", **step}}}))
+    message = r"inputs\.size: a group of inputs does not run locally; write each of its values .* e\.g\. size_a"
+    with pytest.raises(InvalidInput, match=message) as caught:
+        jobs.load_job(path)
+    assert caught.value.line is not None
+
+
 def test_a_pipeline_can_be_a_component(home: Path) -> None:
     path = home / "pipeline.yml"
     inputs = {"raw": {"type": "uri_file", "path": "rows.csv"}}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DATA_TYPES = ("uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model", "path")
 FILE_TYPES = ("uri_file",)
+_INPUT_KEYS = {"type", "path", "value", "default", "optional", "mode", "description", "min", "max", "enum"}
 _RECORDED = {"description": "mlflow.note.content", "name": "gates.job_name", "compute": "gates.compute"}
 
 
@@ -88,8 +89,9 @@ def load_job(path: Path) -> Job:
     kind = str(file.value.get("type") or "command")
     if kind not in keys.JOBS:
         raise file.error(f"type: {kind} is not a job that runs locally", ("type",), "write command, pipeline or sweep")
-    entity = ask_sdk(file)
     raw = file.value
+    _refuse_groups(file, raw, ())
+    entity = ask_sdk(file)
     tags = {str(k): str(v) for k, v in {**(raw.get("properties") or {}), **(raw.get("tags") or {})}.items()}
     tags |= {tag: str(raw[key]) for key, tag in _RECORDED.items() if raw.get(key) is not None}
     return Job(
@@ -144,6 +146,21 @@ def input_of(value: Any) -> Input:
         return Input(kind, optional=optional, mode=mode)
     default = value.get("value", value.get("default"))
     return Input(kind, literal=None if default is None else _text(default), optional=optional)
+
+
+def _refuse_groups(file: Document, raw: Mapping[str, Any], at: Key) -> None:
+    """A group of inputs, of the job or of what it holds, is refused by its name: the SDK only says what it is not."""
+    for name, value in (raw.get("inputs") or {}).items() if isinstance(raw.get("inputs"), dict) else ():
+        if isinstance(value, dict) and value and (value.get("type") == "group" or not set(value) & _INPUT_KEYS):
+            values = (value.get("values") if value.get("type") == "group" else value) or {"VALUE": ""}
+            hint = f"write each of its values as an input of its own, e.g. {name}_{next(iter(values))}"
+            raise file.error(f"inputs.{name}: a group of inputs does not run locally", (*at, "inputs", str(name)), hint)
+    inside: dict[Key, Any] = {(key,): raw.get(key) for key in ("component", "trial")}
+    if isinstance(raw.get("jobs"), dict):
+        inside |= {("jobs", str(name)): step for name, step in raw["jobs"].items()}
+    for path, part in inside.items():
+        if isinstance(part, dict):
+            _refuse_groups(file, part, (*at, *path))
 
 
 def check_keys(file: Document, kind: str, raw: Mapping[str, Any], at: Key) -> tuple[str, ...]:

@@ -151,8 +151,7 @@ def test_one_comment_updated_in_place(service: Service, tmp_path: Path, platform
         assert outputs["comment-url"] in said
         [text] = shown(service)
         assert word in text
-        assert text.startswith("<!-- mlops-gates: small validate-gate validate -->
-")
+        assert text.startswith("<!-- mlops-gates: small validate-gate validate -->\n")
         assert [thread["status"] for thread in service.threads.values()] in ([], [status])
     assert {authorization for _, _, authorization in service.asked} == {f"Bearer {TOKEN}"}
 

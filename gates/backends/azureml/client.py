@@ -108,15 +108,18 @@ class Workspace:
         """The resource as JSON; None when it is not there."""
         return self.send("GET", path, version=version)
 
-    def put(self, path: str, body: Mapping[str, Any], *, version: str = VERSION) -> dict[str, Any]:
-        return self.send("PUT", path, body, version=version) or {}
+    def put(
+        self, path: str, body: Mapping[str, Any], *, version: str = VERSION, conflicts: bool = False
+    ) -> dict[str, Any]:
+        """`conflicts`: a 409 is errors.Conflict, for who can tell busy from taken over; else errors.Unavailable."""
+        return self.send("PUT", path, body, version=version, conflicts=conflicts) or {}
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, version: str = VERSION) -> dict[str, Any]:
         return self.send("POST", path, body or {}, version=version) or {}
 
-    def delete(self, path: str) -> None:
-        """Begin to delete; what is gone is gone."""
-        self.send("DELETE", path)
+    def delete(self, path: str, *, conflicts: bool = False) -> None:
+        """Begin to delete; what is gone is gone. `conflicts`: as in `put`."""
+        self.send("DELETE", path, conflicts=conflicts)
 
     def each(self, path: str, *, version: str = VERSION) -> Iterator[dict[str, Any]]:
         """The items of a list, page by page; none where the parent is not there."""
@@ -128,12 +131,12 @@ class Workspace:
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, version: str = VERSION,
-        scope: str = ARM_SCOPE,
+        scope: str = ARM_SCOPE, conflicts: bool = False,
     ) -> dict[str, Any] | None:  # fmt: skip
         """One request. None for a 404 of GET and DELETE. What a long-running one began is not waited for."""
         url = self._url(path, version)
         shown = url.partition("?")[0].removeprefix(ARM).removeprefix(self.id).lstrip("/") or f"workspace {self.name}"
-        with explained(f"{method} {shown}", changes=method in ("PUT", "DELETE")):
+        with explained(f"{method} {shown}", changes=conflicts):
             from azure.core.exceptions import HttpResponseError
             from azure.core.rest import HttpRequest
             from azure.mgmt.core.exceptions import ARMErrorFormat

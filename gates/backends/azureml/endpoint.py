@@ -108,7 +108,7 @@ class AzureEndpoint:
         if str(found["properties"].get("provisioningState") or "Succeeded").lower() not in _SETTLED:
             raise Conflict(f"endpoint {self.name} is updating")
         body = changed(found, live, copied, tags)
-        self._workspace.put(self._path, body)
+        self._workspace.put(self._path, body, conflicts=True)
 
     def _check(
         self, traffic: Mapping[str, int], live: Mapping[str, int], copied: Mapping[str, int], tags: Mapping[str, str]
@@ -136,7 +136,7 @@ class AzureEndpoint:
             raise Conflict(f"deployment {name} has traffic", hint="route it elsewhere first")
         present = self._workspace.get(f"{self._path}/deployments/{name}")
         if present is not None and self._view(present).state != "deleting":
-            self._workspace.delete(f"{self._path}/deployments/{name}")
+            self._workspace.delete(f"{self._path}/deployments/{name}", conflicts=True)
 
     def ask(self, body: bytes, *, deployment: str | None = None, timeout: float = 30.0) -> Answer:
         if self._where is None or not self._where[0]:

@@ -17,6 +17,7 @@ from gates.platforms.shell import Shell
 from gates.platforms.text import SUMMARY_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -180,3 +181,35 @@ def test_the_shell_is_coloured_only_where_that_is_wanted(
     Shell(env, stream).annotate("error", "no such thing", file="a.yml", line=3)
     plain = "error: a.yml:3: no such thing\n"
     assert stream.getvalue() == (plain.replace("error", "\x1b[31merror\x1b[0m", 1) if coloured else plain)
+
+
+def _said_on_azure_devops(act: Callable[[AzureDevOps], None], **env: str) -> str:
+    stream = io.StringIO()
+    act(AzureDevOps(env, stream))
+    return stream.getvalue()
+
+
+def test_a_report_is_an_artifact_and_its_checks_are_tests_named_after_stage_and_job(tmp_path: Path) -> None:
+    where = {"SYSTEM_STAGENAME": "staging", "SYSTEM_JOBNAME": "deploy job", "SYSTEM_JOBATTEMPT": "2"}
+    said = _said_on_azure_devops(lambda p: p.publish(tmp_path, "validate-gate", tests=True), **where)
+    tests, artifact = said.splitlines()
+    title = "gates-validate-gate-staging-deploy job-2"
+    assert tests == (
+        f"##vso[results.publish type=JUnit;mergeResults=true;runTitle={title};publishRunAttachments=true;"
+        f"resultFiles={tmp_path}/junit.xml;]"
+    )
+    assert artifact == f"##vso[artifact.upload containerfolder={title};artifactname={title};]{tmp_path}/report.json"
+
+
+def test_a_report_without_checks_is_no_test(tmp_path: Path) -> None:
+    said = _said_on_azure_devops(lambda p: p.publish(tmp_path, "train", tests=False), SYSTEM_STAGENAME="__default")
+    assert "results.publish" not in said
+    assert "artifactname=gates-train;" in said
+
+
+def test_tags_hold_nothing_but_names() -> None:
+    said = _said_on_azure_devops(lambda p: p.tag("gate-pass", "a/b:c]##vso[x]\n", "x" * 300))
+    assert said.splitlines() == [
+        "##vso[build.addbuildtag]gate-pass", "##vso[build.addbuildtag]a-b-c---vso-x--",
+        "##vso[build.addbuildtag]" + "x" * 256,
+    ]  # fmt: skip

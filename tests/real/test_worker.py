@@ -54,6 +54,8 @@ MAKE = """
     save("logistic", fit(LogisticRegression(), label), label)
     mlflow.sklearn.save_model(fit(LogisticRegression(), df.b % 3), home / "multi",  # and without a signature
                               serialization_format="cloudpickle", pip_requirements=["scikit-learn"])
+    mlflow.sklearn.save_model(LogisticRegression().fit(df[["a", "b"]], label), home / "plain",
+                              serialization_format="cloudpickle", pip_requirements=["scikit-learn"])
     save("svc", fit(LinearSVC(), label), label)
     try:  # saving in this format saves first and refuses to load afterwards, or at once, by version
         save("skops", fit(RandomForestClassifier(3), label), label, serialization_format="skops",
@@ -140,6 +142,11 @@ def test_many_classes_labels_that_are_numbers_and_columns_that_are_chosen(home: 
     assert list(table(scored).columns) == ["prediction", "score_0", "score_1", "score_2"]
     with pytest.raises(InvalidInput, match=r"data\.parquet: lacks columns that the model needs: zz; it has: a, b, c"):
         ask(home, "multi", columns=["a", "zz"])
+
+
+def test_a_model_without_a_signature_is_asked_with_what_it_was_fitted_on(home: Path) -> None:
+    """The target stands in the same file; asked with it, scikit-learn refuses."""
+    assert table(ask(home, "plain")).equals(table(ask(home, "plain", columns=["a", "b"])))
 
 
 def test_a_model_of_another_flavour_is_asked_as_it_is(home: Path) -> None:

@@ -107,3 +107,25 @@ def test_the_environment_that_was_declared_and_the_one_that_ran_stand_in_the_lin
     ):
         assert part in said
     assert "mlflow declared" not in said
+
+
+def test_the_stage_train_refuses_what_it_cannot_decide_and_nothing_can_be_registered(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A metric that the job did not log is an error, not a pass; what it logged too low is a refusal."""
+    own = "source: metrics, decide_on: point"
+    checks = f"      - {{id: unlogged, type: threshold, metric: auc, min: 0.5, {own}}}\n"
+    checks += f"      - {{id: low, type: threshold, metric: train_accuracy, min: 1.5, {own}}}\n"
+    policy = (project / "policy.yml").read_text()
+    (project / "policy.yml").write_text(f"{policy}  train:\n    checks:\n{checks}")
+    (project / ".gates/last/train.json").unlink(missing_ok=True)
+    try:
+        assert gates(project, "train") in (1, 4), capfd.readouterr().err
+    finally:
+        (project / "policy.yml").write_text(policy)
+    report = json.loads((project / ".gates/reports/train/report.json").read_text())["result"]
+    assert {check["id"]: check["status"] for check in report["checks"]} == {"unlogged": "ERROR", "low": "FAIL"}
+    assert (report["stage"], report["decision"]) == ("train", "refuse")
+    assert not (project / ".gates/last/train.json").exists()
+    assert gates(project, "register") == 2
+    assert "nothing says which model" in capfd.readouterr().err

@@ -312,7 +312,8 @@ def test_tfx_s_warnings_are_errors_and_what_it_lets_through_is_found(devops: Org
         (work / "TrainV1/index.js").write_text("")
         task = json.loads((ROOT / "ado-tasks/TrainV1/task.json").read_text()) | change
         (work / "TrainV1/task.json").write_text(json.dumps(task))
-        manifest = {"manifestVersion": 1, "id": "x", "name": "x", "publisher": "x", "version": "0.1.0", "categories": ["Azure Pipelines"],
+        manifest = {"manifestVersion": 1, "id": "x", "name": "x", "publisher": "x", "version": "0.1.0",
+                    "categories": ["Azure Pipelines"],
                     "targets": [{"id": "Microsoft.VisualStudio.Services"}], "files": [{"path": "TrainV1"}],
                     "contributions": [{"id": "train", "type": "ms.vss-distributed-task.task",
                                        "targets": ["ms.vss-distributed-task.tasks"],

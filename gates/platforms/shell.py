@@ -1,8 +1,14 @@
-"""A person's terminal, or any other place: plain lines, coloured only on a terminal that wants it."""
+"""A person's terminal, or any other place: plain lines, coloured only on a terminal that wants it.
+
+While a group is open, such a terminal shows below the last line what runs and for how long. It is written over and
+wiped, so that what stays is the same lines as everywhere else.
+"""
 
 from __future__ import annotations
 
 import getpass
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from gates.platforms.text import neutral
@@ -15,6 +21,8 @@ if TYPE_CHECKING:
     from gates.platforms import Level
 
 _COLOURS = {"error": "31", "warning": "33", "notice": "36"}
+_TICK = 1.0
+_WIPE = "\r\x1b[K"
 
 
 class Shell:
@@ -23,15 +31,39 @@ class Shell:
     def __init__(self, env: Mapping[str, str], stream: TextIO) -> None:
         self._env, self._stream = env, stream
         self._colour = stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+        self._turn, self._ended = threading.Lock(), threading.Event()
+        self._shown = False
 
     def say(self, text: str) -> None:
-        print(neutral(text), file=self._stream, flush=True)
+        with self._turn:
+            print(f"{_WIPE if self._shown else ''}{neutral(text)}", file=self._stream, flush=True)
+            self._shown = False
 
     def group(self, title: str) -> None:
+        self.end_group()
         self.say(self._paint(f"── {title}", "1"))
+        if self._colour:
+            self._ended = threading.Event()
+            threading.Thread(target=self._progress, args=(neutral(title), self._ended), daemon=True).start()
 
     def end_group(self) -> None:
-        """A terminal has no groups to close."""
+        """A terminal has no groups to close; what is in progress is wiped."""
+        with self._turn:
+            self._ended.set()
+            if self._shown:
+                print(_WIPE, end="", file=self._stream, flush=True)
+            self._shown = False
+
+    def _progress(self, title: str, ended: threading.Event) -> None:
+        """Say what runs and for how long, until the group ends."""
+        begun = time.monotonic()
+        while not ended.wait(_TICK):
+            with self._turn:
+                if ended.is_set():
+                    return
+                seconds = time.monotonic() - begun
+                print(f"{_WIPE}{title[:60]} … {seconds:.0f} s", end="", file=self._stream, flush=True)
+                self._shown = True
 
     def mask(self, secret: str) -> None:
         """A terminal has no masks; what is secret is not said."""

@@ -80,17 +80,14 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     if "canary" not in policy.stages:
         context.platform.annotate("notice", "the policy has no stage 'canary': the built-in one applies")
     plan = _plan(inputs, context, judging, files, version, folder, endpoint)
-    context.platform.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}")
     journal = context.backend.journal(files.endpoint_name)
-    try:
+    with context.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}"):
         ended = machine.deploy(
             plan, endpoint=endpoint, champion=deploying.ChampionAlias(context, version.name, policy),
             journal=journal, clock=deploying.WallClock(),
             say=lambda where, text: context.say(f"{where:<14} {text}" if where else text), stop=lambda: False,
             owner=f"{socket.gethostname()}:{os.getpid()}", supersede=inputs.supersede,
         )  # fmt: skip
-    finally:
-        context.platform.end_group()
     out.state, out.deploy_id = ended.state, ended.deploy_id
     out.live_deployment, out.previous_deployment = ended.live, ended.previous
     out.rolled_back = "true" if ended.rolled_back else "false"

@@ -6,6 +6,7 @@ what is known is written on failure as on success; it returns an `Ended`, or rai
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,7 +19,7 @@ from gates.reports import markdown
 from gates.verdict import GateReport, Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -105,6 +106,18 @@ class Context:
         """Progress: one line, unless `--quiet`."""
         if not self.quiet:
             self.platform.say(text)
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """A long piece of work that folds away where the platform folds; nothing of it is said with `--quiet`."""
+        if self.quiet:
+            yield
+            return
+        self.platform.group(title)
+        try:
+            yield
+        finally:
+            self.platform.end_group()
 
     @property
     def backend(self) -> Backend:

@@ -71,8 +71,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     started = context.now()
     policy, raw = _policy(context)
     train = context.project.settings.train
-    context.platform.group(f"train: {job.name}")
-    try:
+    with context.group(f"train: {job.name}"):
         trained = context.backend.train(
             job,
             model_output=train.model if train else "model",
@@ -80,10 +79,8 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
             timeout=inputs.timeout,
             environment=inputs.environment,
             tags={REASON: inputs.reason} if inputs.reason else {},
-            on_line=context.platform.say,
+            on_line=context.say,
         )
-    finally:
-        context.platform.end_group()
     for message in trained.notes:
         context.platform.annotate("warning", message)
     sums = folder_sums(trained.model)

@@ -281,6 +281,17 @@ def test_what_is_misspelt_is_named(argv: str, message: str, tmp_path: Path, caps
     assert said.errors[0].startswith(f"error: {message}")
 
 
+def test_quiet_says_the_verdict_and_not_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "drift-check --reference reference.csv --current shifted.csv"
+    loud = gates(make(tmp_path / "p"), capsys, line)
+    quiet = gates(make(tmp_path / "q"), capsys, f"{line} --quiet")
+    assert loud.exit_code == quiet.exit_code == 1
+    assert "comparing 1 columns" in loud.err
+    assert "comparing" not in quiet.err
+    assert "FAIL" in quiet.err
+    assert len(quiet.errors) >= 1
+
+
 def test_input_variables_of_act_are_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make(tmp_path / "p")
     said = gates(folder, capsys, "validate-gate --metrics metrics.json", INPUT_METRICS="nope", INPUT_POLICY="nope")

@@ -28,12 +28,12 @@ HELP = {
 }  # fmt: skip
 HELP_ASKS = {
     "__future__", "argparse", "dataclasses", "datetime", "difflib", "enum", "getpass", "hashlib", "importlib",
-    "importlib.util", "io", "json", "math", "os", "pathlib", "re", "secrets", "signal", "sys", "tempfile", "traceback",
-    "typing", "uuid",
+    "importlib.util", "io", "json", "math", "os", "pathlib", "re", "secrets", "signal", "sys", "tempfile",
+    "threading", "time", "traceback", "typing", "uuid",
 }  # fmt: skip
 GATE_ASKS = HELP_ASKS | {
     "base64", "binascii", "collections", "collections.abc", "concurrent.futures", "configparser", "contextlib",
-    "fcntl", "html", "selectors", "shutil", "stat", "subprocess", "time", "unicodedata", "xml.etree",
+    "fcntl", "html", "selectors", "shutil", "stat", "subprocess", "unicodedata", "xml.etree",
     "xml.sax.saxutils",
 }  # fmt: skip
 GATE_ROOMS = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -213,3 +215,40 @@ def test_tags_hold_nothing_but_names() -> None:
         "##vso[build.addbuildtag]gate-pass", "##vso[build.addbuildtag]a-b-c---vso-x--",
         "##vso[build.addbuildtag]" + "x" * 256,
     ]  # fmt: skip
+
+
+def screen(text: str) -> list[str]:
+    """What stands on a terminal after `text`: a carriage return and the erasing of a line are obeyed."""
+    return [line.rpartition("\r\x1b[K")[2] for line in text.split("\n")]
+
+
+def test_a_terminal_shows_what_runs_and_keeps_only_the_lines() -> None:
+    stream = Terminal()
+    shell = Shell({}, stream)
+    shell.group("train: job.yml")
+    for line in ("first", "second"):
+        before = stream.getvalue()
+        while "train: job.yml … " not in stream.getvalue()[len(before) :]:
+            time.sleep(0.02)
+        shell.say(line)
+    while not stream.getvalue().endswith(" s"):
+        time.sleep(0.02)
+    shell.end_group()
+    after = stream.getvalue()
+    time.sleep(1.5)
+    assert stream.getvalue() == after, "nothing is said of a group that has ended"
+    shell.say("last")
+    assert screen(stream.getvalue()) == ["\x1b[1m── train: job.yml\x1b[0m", "first", "second", "last", ""]
+
+
+@pytest.mark.parametrize(
+    ("stream", "env"), [(io.StringIO(), {}), (Terminal(), {"NO_COLOR": "1"}), (Terminal(), {"TERM": "dumb"})]
+)
+def test_elsewhere_there_are_plain_lines_and_no_thread(stream: io.StringIO, env: dict[str, str]) -> None:
+    threads = threading.active_count()
+    shell = Shell(env, stream)
+    shell.group("train: job.yml")
+    assert threading.active_count() == threads
+    shell.say("first")
+    shell.end_group()
+    assert stream.getvalue() == "── train: job.yml\nfirst\n"

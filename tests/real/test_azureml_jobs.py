@@ -34,6 +34,7 @@ parser = argparse.ArgumentParser()
 for name in ("--data", "--out", "--rate", "--sleep"):
     parser.add_argument(name)
 given = parser.parse_args()
+print("asking https://a.blob.core.windows.net/c?sv=1&sig=plantedSig%2BZq8", flush=True)
 print("rows", pathlib.Path(given.data).read_text().count("\\n"), flush=True)
 import mlflow
 mlflow.log_metric("accuracy", 0.9 + float(given.rate) / 100)
@@ -117,6 +118,8 @@ def test_a_job_on_a_data_asset_is_streamed_fetched_and_described(
     lines: list[str] = []
     run = train(backend, job, lines)
     assert "rows 51" in lines
+    assert "asking https://a.blob.core.windows.net/c?sv=1&sig=…" in lines
+    assert "plantedSig" not in run.log.read_text()
     assert not [line for line in lines if line.startswith(("RunId:", "Web View:"))]
     assert (run.model / "weights").read_text() == "2"
     assert run.metrics["accuracy"] == pytest.approx(0.92)

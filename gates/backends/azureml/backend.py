@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gates import confidential
 from gates.backends.azureml import collected, jobs, schedules
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
@@ -42,16 +43,18 @@ class NamedWorkspace(Protocol):
 
 
 class AzureMLBackend:
-    """`model`: the registered model's name; `output`: the job output that is the model; `run`: the platform's run."""
+    """`model`: the registered model's name; `output`: the job output that is the model; `run`: the platform's run;
+    `hidden`: values that no log of a job may keep."""
 
     name = "azureml"
     shared = True
 
     def __init__(
-        self, workspace: Workspace, *, state_dir: Path, model: str, output: str, run: str, say: Callable[[str], None]
-    ) -> None:
+        self, workspace: Workspace, *, state_dir: Path, model: str, output: str, run: str, say: Callable[[str], None],
+        hidden: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self._workspace, self._state, self._model = workspace, state_dir, model
-        self._output, self._run, self._say = output, run, say
+        self._output, self._run, self._say, self._hidden = output, run, say, hidden
         self._storage = Storage(workspace)
         self._registry = Registry(workspace, self._storage)
 
@@ -73,7 +76,9 @@ class AzureMLBackend:
             pending=self._state / "azureml" / "pending", tags=tags or {},
         )  # fmt: skip
         work = self._state / "runs"
-        return jobs.train(asked, self._workspace, self._storage, work=work, on_line=on_line, say=self._say)
+        return jobs.train(
+            asked, self._workspace, self._storage, work=work, on_line=on_line, say=self._say, hidden=self._hidden
+        )
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         return dict(jobs.run_of(self._workspace, run_id)["metrics"])
@@ -185,7 +190,10 @@ def connect(
     workspace = Workspace(
         subscription=named.subscription_id, group=named.resource_group, name=named.name, open_credential=opened
     )
-    return AzureMLBackend(workspace, state_dir=state_dir, model=model, output=output, run=run_of(env), say=say)
+    return AzureMLBackend(
+        workspace, state_dir=state_dir, model=model, output=output, run=run_of(env), say=say,
+        hidden=confidential.values(env),
+    )  # fmt: skip
 
 
 def run_of(env: Mapping[str, str]) -> str:

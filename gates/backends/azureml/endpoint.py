@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from gates.backends.azureml.calls import explained
+from gates.backends.azureml.calls import explained, scrub
 from gates.backends.azureml.client import quiet
 from gates.backends.azureml.scoring_client import Client
 from gates.errors import Conflict, GatesError, InvalidInput, Unavailable
@@ -168,7 +168,7 @@ class AzureEndpoint:
             except GatesError as error:
                 trouble = error
             if text.strip():
-                return text
+                return scrub(text)
         if trouble is not None:
             raise Unavailable(trouble.what, hint=trouble.hint)
         return text

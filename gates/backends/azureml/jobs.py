@@ -15,13 +15,14 @@ import re
 import shutil
 import sys
 import time
+import urllib.parse
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gates import document
+from gates import confidential, document
 from gates.backends import TrainedRun
-from gates.backends.azureml.calls import explain
+from gates.backends.azureml.calls import explain, scrub
 from gates.backends.azureml.client import quiet
 from gates.backends.azureml.storage import Absent
 from gates.backends.local.endpoint.copies import code_digest
@@ -89,9 +90,9 @@ def load(
 
 def train(
     asked: Asked, workspace: Workspace, storage: Storage, *, work: Path, on_line: Callable[[str], None],
-    say: Callable[[str], None],
+    say: Callable[[str], None], hidden: tuple[str, ...] = (),
 ) -> TrainedRun:  # fmt: skip
-    """Run the job to its end and fetch what it made. A runner that is cancelled cancels it.
+    """Run the job to its end and fetch what it made. A runner that is cancelled cancels it. hidden: never in its log.
 
     JobFailed with the log's tail when the job failed, was cancelled or wrote no model; Unavailable when Azure cannot
     be had: the job goes on then, and the same command takes it up again.
@@ -103,6 +104,8 @@ def train(
     lines: list[str] = []
 
     def hear(line: str) -> None:
+        for secret in hidden:
+            line = line.replace(secret, confidential.HIDDEN)
         lines.append(line)
         on_line(line)
 
@@ -294,7 +297,7 @@ class _Lines(io.TextIOBase):
         self.count += 1
         if self.count > self._skip:
             with contextlib.redirect_stdout(self._out), contextlib.redirect_stderr(self._err):
-                self._hear(line)
+                self._hear(scrub(line))
 
 
 def cancel(workspace: Workspace, name: str) -> None:
@@ -448,5 +451,8 @@ def run_of(workspace: Workspace, run_id: str) -> dict[str, Any]:
     if not tracking:
         raise Unavailable(f"workspace {workspace.name} names no MLflow tracking URI", hint="check the workspace")
     uri = re.sub(r"^azureml://", "https://", tracking)
-    found = mlflow_rest.get_run(uri, run_id, {"MLFLOW_TRACKING_TOKEN": workspace.token()})
+    answer = workspace.send("GET", f"{uri}/api/2.0/mlflow/runs/get?run_id={urllib.parse.quote(run_id)}")
+    if answer is None:
+        raise Unavailable(f"job {run_id} has no MLflow run", hint="see the job in Azure ML studio")
+    found = mlflow_rest.read_run(answer)
     return {"metrics": dict(found.metrics), "params": dict(found.params)}

@@ -61,7 +61,7 @@ def test_the_code_s_own_workflow_passes(ran: ActRun) -> None:
     assert "Success: no issues found in 1 source file" in said
     assert "2 files already formatted" in said
     assert ran.outputs("data")["verdict"] == "PASS"
-    assert "2000 rows keep all that is promised of 8 columns" in ran.log("data")
+    assert "8000 rows keep all that is promised of 8 columns" in ran.log("data")
 
 
 def test_all_five_steps_pass_and_the_model_serves(ran: ActRun) -> None:

@@ -9,7 +9,7 @@ from random import Random
 TARGET = "default"
 FOLDER = Path(__file__).parent
 FILES = ("src/train.py", "tests/test_train.py")
-TABLES = {"data/train.csv": (4_000, 1), "data/test.csv": (2_000, 2), "data/production.csv": (2_000, 3)}
+TABLES = {"data/train.csv": (4_000, 1), "data/test.csv": (8_000, 2), "data/production.csv": (2_000, 3)}
 """Rows and seed of each."""
 REQUIREMENTS = ("cloudpickle>=3,<4", "mlflow-skinny>=3,<4", "numpy>=1.26,<3", "pandas>=2.2,<4", "scikit-learn>=1.5,<2")
 

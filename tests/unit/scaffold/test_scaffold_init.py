@@ -73,7 +73,7 @@ def test_the_starter_s_table_is_what_the_plan_says_of_it(tmp_path: Path) -> None
     put(tmp_path, starter.files())
     shown = table.read(tmp_path / "data/test.csv", "", [])
     assert (shown.target, shown.task, shown.positive, shown.sensitive) == ("default", "binary", 1, ("sex",))
-    assert shown.rows == 2_000
+    assert shown.rows == 8_000
     assert 0.5 < shown.majority < 0.9
     assert starter.table(50, 1) == starter.table(50, 1)
 

@@ -83,7 +83,9 @@ def interval(
     if np.ptp(usable) <= 1e-12 * max(1.0, abs(value)):
         half = floor if floor is not None else 0.0 if n >= FEWEST_ALIKE else np.inf
         return Estimate(value, value - half, value + half, n, "no resample differs")
-    left_out = statistic(counts @ distinct - distinct)
+    total, step = counts @ distinct, max(1, CHUNK // distinct.shape[1])
+    blocks = [statistic(total - distinct[start : start + step]) for start in range(0, len(distinct), step)]
+    left_out = np.concatenate(blocks)
     known = np.isfinite(left_out)
     shared = counts[known].astype(np.float64)
     order = np.argsort(left_out[known], kind="stable")
@@ -98,7 +100,7 @@ def replicates(
     """(resamples,) values of multinomial resamples; see `interval`."""
     n, rng = int(counts.sum()), np.random.default_rng(seed)
     share = counts / n
-    step = max(1, CHUNK // len(counts))
+    step = max(1, min(CHUNK // len(counts), 400))
     drawn = [
         statistic(rng.multinomial(n, share, size=min(step, resamples - done)) @ distinct)
         for done in range(0, resamples, step)

@@ -14,7 +14,7 @@ import numpy as np
 
 from gates.stats import bootstrap, calibration_error, confusion, losses, moments, paired, precision_recall
 from gates.stats.estimate import Estimate, Unusable
-from gates.stats.proportion import mover, wilson, z_of
+from gates.stats.proportion import mover, unseen, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,8 +149,8 @@ def _mean_of_recalls(value: float, table: Matrix, ask: Ask) -> Estimate:
     return Estimate(value, max(0.0, low), min(1.0, high), int(table.sum()), "MOVER of Wilson")
 
 
-def _cell_profiles(data: Prepared) -> tuple[NDArray[np.float64], NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Distinct rows (or entities) by the cells they fall in, how often, and by model cells -> matrix."""
+def _cell_profiles(data: Prepared) -> tuple[NDArray[np.float64], NDArray[np.int64], list[Callable[[Matrix], Matrix]]]:
+    """Distinct rows (or entities) by the cells they fall in, how often, and by model: counts of cells to matrices."""
     k = data.k
     code = data.truth.astype(np.int64)
     for model in data.models:
@@ -167,10 +167,20 @@ def _cell_profiles(data: Prepared) -> tuple[NDArray[np.float64], NDArray[np.int6
         )
     answers = [cells // k ** (len(data.models) - 1 - i) % k for i in range(len(data.models))]
     truth = cells // k ** len(data.models)
-    maps = [np.zeros((len(cells), k * k)) for _ in answers]
-    for one, answer in zip(maps, answers, strict=True):
-        one[np.arange(len(cells)), truth * k + answer] = 1.0
-    return distinct, counts.astype(np.int64), maps
+    return distinct, counts.astype(np.int64), [_to_matrix(truth * k + answer, k) for answer in answers]
+
+
+def _to_matrix(index: NDArray[np.int64], k: int) -> Callable[[Matrix], Matrix]:
+    """Counts of cells (..., u) to matrices (..., k, k), where cell i belongs at index[i] of k * k."""
+    order = np.argsort(index, kind="stable")
+    places, starts = np.unique(index[order], return_index=True)
+
+    def matrices(sums: Matrix) -> Matrix:
+        found = np.zeros((*sums.shape[:-1], k * k))
+        found[..., places] = np.add.reduceat(sums[..., order], starts, axis=-1)
+        return found.reshape(*sums.shape[:-1], k, k)
+
+    return matrices
 
 
 def _tallied(code: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -185,21 +195,15 @@ def _tallied(code: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDA
 
 def _resampled(metric: str, data: Prepared, ask: Ask) -> Estimate:
     distinct, counts, (to_matrix,) = _cell_profiles(data)
-    statistic, k = _statistic(metric, ask.average), data.k
+    statistic = _statistic(metric, ask.average)
     return bootstrap.interval(
         distinct,
         counts,
-        lambda sums: statistic((sums @ to_matrix).reshape(*sums.shape[:-1], k, k)),
+        lambda sums: statistic(to_matrix(sums)),
         confidence=ask.confidence,
         seed=ask.seed,
-        floor=_floor(data, counts, ask) * (data.n if metric in CELLS else 1),
+        floor=unseen(data.smallest_class, ask.confidence) * (data.n if metric in CELLS else 1),
     )
-
-
-def _floor(data: Prepared, counts: NDArray[np.int64], ask: Ask) -> float:
-    """Tango's half-width when no row speaks for either side, at the size of the smallest class."""
-    smallest = min(int(counts.sum()), int(np.unique(data.truth, return_counts=True)[1].min()))
-    return z_of(ask.confidence) ** 2 / (smallest + z_of(ask.confidence) ** 2)
 
 
 def difference(metric: str, data: Prepared, ask: Ask, *, weight: float = 1.0, method: str = "auto") -> Difference:
@@ -252,13 +256,12 @@ def _discordant(metric: str, average: str, data: Prepared) -> tuple[int, int, in
 
 def _resampled_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Estimate:
     distinct, counts, (ours, theirs) = _cell_profiles(data)
-    statistic, k = _statistic(metric, ask.average), data.k
+    statistic = _statistic(metric, ask.average)
 
     def contrast(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        shape = (*sums.shape[:-1], k, k)
-        return statistic((sums @ ours).reshape(shape)) - weight * statistic((sums @ theirs).reshape(shape))
+        return statistic(ours(sums)) - weight * statistic(theirs(sums))
 
-    floor = _floor(data, counts, ask) * (data.n if metric in CELLS else 1)
+    floor = unseen(data.smallest_class, ask.confidence) * (data.n if metric in CELLS else 1)
     return bootstrap.interval(distinct, counts, contrast, confidence=ask.confidence, seed=ask.seed, floor=floor)
 
 

@@ -16,7 +16,7 @@ from scipy.special import expit, logit, ndtr
 
 from gates.stats import delong, student
 from gates.stats.estimate import Estimate, Unusable
-from gates.stats.proportion import z_of
+from gates.stats.proportion import unseen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def area(metric: str, data: Prepared, confidence: float, average: str) -> Estima
 def _interval(found: _Area, data: Prepared, confidence: float) -> Estimate:
     n, spread = _spread(found.influence, data.cluster)
     if spread.variance == 0.0 or not 0.0 < found.value < 1.0:
-        half = _floor(data, confidence, n)
+        half = unseen(data.smallest_class, confidence)
         return Estimate(found.value, max(0.0, found.value - half), min(1.0, found.value + half), n, "no row differs")
     low, high = _on_logits(found.value, student.reach(confidence, spread.degrees) * spread.error)
     return Estimate(found.value, low, high, n, "jackknife, logit")
@@ -75,7 +75,7 @@ def area_difference(metric: str, data: Prepared, confidence: float, average: str
         bias, method = abs(a.bias - weight * b.bias), "paired jackknife"
     value = candidate - weight * champion.value
     if spread.error <= 1e-15:
-        half = _floor(data, confidence, n)
+        half = unseen(data.smallest_class, confidence)
         return Areas(Estimate(value, value - half, value + half, n, method), candidate, champion, None)
     p = float(2.0 * ndtr(-abs(value) / spread.error))
     low, high = _joined((candidate, champion.value), errors, spread, confidence, weight)
@@ -103,13 +103,6 @@ def _joined(
         value - apart(a - low_a, weight * (high_b - b)),
         value + apart(high_a - a, weight * (b - low_b)),
     )
-
-
-def _floor(data: Prepared, confidence: float, n: int) -> float:
-    """The half-width to claim when no row differs, at the size of the smallest class."""
-    z2 = z_of(confidence) ** 2
-    smallest = min(n, int(np.unique(data.truth, return_counts=True)[1].min()))
-    return z2 / (smallest + z2)
 
 
 def _problems(data: Prepared, model: int, average: str) -> list[tuple[NDArray[np.bool_], NDArray[np.float64], float]]:

@@ -49,6 +49,13 @@ class Prepared:
     def n(self) -> int:
         return len(self.truth)
 
+    @property
+    def smallest_class(self) -> int:
+        """Rows, or entities, of the class that has fewest."""
+        if self.cluster is None:
+            return int(np.unique(self.truth, return_counts=True)[1].min())
+        return min(len(np.unique(self.cluster[self.truth == code])) for code in np.unique(self.truth))
+
     def take(self, rows: NDArray[np.bool_]) -> Prepared:
         """The same, on the rows that are True in the mask (n,)."""
         models = tuple(Answers(m.answer[rows], None if m.scores is None else m.scores[rows]) for m in self.models)

@@ -48,6 +48,12 @@ def clopper_pearson(successes: float, n: float, confidence: float) -> Interval:
     return low, high
 
 
+def unseen(n: int, confidence: float) -> float:
+    """How far a paired difference may be off 0 when none of n rows shows one: Tango's bound, z^2 / (n + z^2)."""
+    z2 = z_of(confidence) ** 2
+    return z2 / (n + z2)
+
+
 def newcombe(successes_a: float, n_a: float, successes_b: float, n_b: float, confidence: float) -> Interval:
     """Difference a - b of two independent proportions (Newcombe 1998, Statist. Med. 17:873-890, method 10)."""
     return mover(

@@ -279,6 +279,29 @@ def labelled(rows: int, right: float, seed: int, days: int = 10) -> pa.Table:
     return made.append_column("y", pa.array(np.where(rng.random(rows) < right, answer, 1 - answer)))
 
 
+def test_embeddings_are_judged_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def embedded(rows: int, seed: int, shift: float) -> pa.Table:
+        vectors = np.random.default_rng([seed, 9]).normal(size=(rows, 8)).astype(np.float32) + np.float32(shift)
+        return table(rows, seed=seed).append_column("e", pa.array(list(vectors), pa.list_(pa.float32())))
+
+    folder = project(tmp_path, embedded(600, 1, 0.0), embedded(500, 2, 0.5))
+    said = gates(folder, capsys, "drift-check")
+    assert said.outputs is not None
+    assert (said.exit_code, said.outputs["drifted-columns"]) == (1, "e")
+    report = report_of(folder, "drift-check")
+    jsonschema.validate(report, json_report.schema())
+    row = next(column for column in report["result"]["columns"] if column["name"] == "e")
+    assert (row["kind"], row["severity"]) == ("vector", "high")
+    assert row["auc"] > 0.7
+    assert "Distribution of e: reference and current data" in (
+        folder / ".gates/reports/drift-check/report.html"
+    ).read_text(encoding="utf-8")
+    pq.write_table(embedded(500, 3, 0.0), folder / "current.parquet")
+    assert gates(folder, capsys, "drift-check").exit_code == 0
+    pq.write_table(embedded(500, 3, 0.0).drop_columns(["e"]), folder / "current.parquet")
+    assert gates(folder, capsys, "drift-check").exit_code == 2
+
+
 @pytest.mark.parametrize(("right", "asked"), [(0.9, "false"), (0.8, "true")])
 def test_performance_over_windows_asks_for_a_retrain(
     right: float, asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -12,11 +12,13 @@ from gates.evidence import Counted, Evidence
 class Live(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Evidence of one stage of a rollout. Series are in the unit of their signal, in order of time.
 
-    windows: by signal, (bad, n) of the candidate and (bad, n) of the champion at one split of the traffic each.
+    mirroring: only copies reached the new deployment. windows: by signal, (bad, n) of the candidate and (bad, n) of the
+    champion at one split of the traffic each.
     """
 
     final: bool
     champion_absent: bool
+    mirroring: bool = False
     counts: dict[str, tuple[int, int]] = {}
     champion_counts: dict[str, tuple[int, int]] = {}
     samples: dict[str, list[float]] = {}
@@ -31,6 +33,7 @@ def dump(evidence: Evidence) -> bytes:
         Live(
             final=evidence.final,
             champion_absent=evidence.champion_absent,
+            mirroring=bool(evidence.facts.get("mirroring")),
             counts={name: (seen.bad, seen.n) for name, seen in evidence.counts.items()},
             champion_counts={name: (seen.bad, seen.n) for name, seen in evidence.champion_counts.items()},
             samples={name: values.tolist() for name, values in evidence.samples.items()},
@@ -62,5 +65,5 @@ def load(raw: bytes) -> Evidence:
         champion_counts={name: Counted(*seen) for name, seen in live.champion_counts.items()},
         samples={name: np.asarray(values, dtype=np.float64) for name, values in live.samples.items()},
         champion_samples={name: np.asarray(values, dtype=np.float64) for name, values in live.champion_samples.items()},
-        facts={"windows": windows} if windows else {},
+        facts={**({"windows": windows} if windows else {}), **({"mirroring": True} if live.mirroring else {})},
     )

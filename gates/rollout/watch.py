@@ -86,7 +86,8 @@ class Watch:
         differing = compared(self.events, at.green, self.run.rollout.tolerance) if mirrored else at.compared
         if differing is None:
             return found
-        return replace(found, counts={**found.counts, "mirror_differs": Counted(*differing)})
+        counts = {**found.counts, "mirror_differs": Counted(*differing)}
+        return replace(found, counts=counts, facts={**found.facts, "mirroring": mirrored})
 
     def pass_time(self, seconds: float) -> None:
         """Wait, and send our own requests meanwhile where the plan says so. Raises Stopped, Conflict."""

@@ -76,6 +76,8 @@ def judged_live(
     """One stage of a rollout, decided; the built-in canary stands in, a first deployment is compared with nobody."""
     policy = with_canary(policy)
     judging = _without_blue(policy) if evidence.champion_absent else policy
+    if evidence.facts.get("mirroring"):  # no customer got an answer, so none can be labelled
+        judging = _without(judging, "wrong_answers")
     return judge(judging, stage, evidence, step=step, today=today, model=model)
 
 
@@ -115,8 +117,14 @@ def _without_blue(policy: Policy) -> Policy:
     if canary.checks[0].check.id == BUILT_IN:
         rest = [bound.check for bound in canary.checks[1:]]
         return _with_stage(policy, [_check("rate", signal="http_5xx", ok=0.01, bad=0.05), *rest])
-    alone = tuple(bound for bound in canary.checks if "mirror_differs" not in signals([bound]))
-    return replace(policy, stages={**policy.stages, "canary": replace(canary, checks=alone)})
+    return _without(policy, "mirror_differs")
+
+
+def _without(policy: Policy, signal: str) -> Policy:
+    """The policy whose canary does not look at a signal, unless nothing else is looked at."""
+    canary = policy.stages["canary"]
+    rest = tuple(bound for bound in canary.checks if signal not in signals([bound]))
+    return replace(policy, stages={**policy.stages, "canary": replace(canary, checks=rest or canary.checks)})
 
 
 def signals(checks: list[Bound] | tuple[Bound, ...]) -> dict[str, dict[str, Any]]:

@@ -153,6 +153,16 @@ def test_a_fixed_split_is_evaluated_for_days_on_labels_that_come_late(wrong: flo
     assert world.is_done() if outcome == "passed" else world.is_snapshot()
 
 
+def test_mirroring_does_not_wait_for_labels_of_answers_that_nobody_got() -> None:
+    world = World(rps=20, seed=1)
+    rollout = replace(QUICK, mirror=20, step_timeout=600.0)
+    policy = policies.load(AB, Path("policy.yml"), today=date(2026, 1, 1))
+    judging = Judging(policy, "deploy-blue-green", lambda: date(2026, 1, 1), {"digest": ""})
+    ended = world.deploy(plan_for(2, rollout=rollout, canary_gate=judging.gate("canary"), enrich=ab(world, 0.1)))
+    assert (ended.outcome, ended.state) == ("waiting", "CANARY_1"), "the labels are waited for where there can be some"
+    assert ended.timings["MIRRORING"] < 600
+
+
 def test_labels_that_cannot_be_read_are_an_error_and_never_a_pass() -> None:
     world = World(rps=2)
 

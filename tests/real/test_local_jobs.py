@@ -159,7 +159,7 @@ def test_a_cancelled_job_ends_and_its_run_is_killed(home: Path, server: str) -> 
             run(path, server, on_line=on_line)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert time.monotonic() - up[0] < 5
+    assert time.monotonic() - up[0] < 50, "it did not sleep to its end; test_cancel.py holds it to five seconds"
     run_id = next((home / "runs").iterdir()).name
     assert mlflow_rest.get_run(server, run_id, ENV).status == "KILLED"
 

@@ -10,15 +10,14 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from gates.canonical import digest
-from gates.chain import ChainBroken
-from gates.errors import Cancelled, Conflict, GatesError, InvalidInput, Refused, StateUnknown, Unavailable
+from gates.errors import Conflict, InvalidInput, StateUnknown, Unavailable
 from gates.rollout import lost
 from gates.rollout.back import LEFT, retire, roll_back
-from gates.rollout.ends import Ended, Failed, Held, Stopped
+from gates.rollout.ending import ended
+from gates.rollout.ends import Ended, Failed, Held
 from gates.rollout.forward import begin, phases
 from gates.rollout.journal import (
     FINALIZING,
-    INTERRUPTED,
     LOCKED,
     PLANNED,
     ROLLBACK_FAILED,
@@ -49,7 +48,7 @@ def deploy(
     owner: unique to this process. supersede: a deployment that another plan left HELD is rolled back first.
     """
     run = Run(endpoint, champion, journal, clock, say, stop, owner, plan.rollout, plan.sample)
-    return _ended(run, lambda: _deploy(run, plan, supersede=supersede))
+    return ended(run, lambda: _deploy(run, plan, supersede=supersede))
 
 
 def resume(
@@ -58,7 +57,7 @@ def resume(
 ) -> Ended:  # fmt: skip
     """As `deploy`, but begins nothing: without an unfinished deployment of this plan it changes nothing."""
     run = Run(endpoint, champion, journal, clock, say, stop, owner, plan.rollout, plan.sample)
-    return _ended(run, lambda: _reconcile(run, plan, begun_by_others=False))
+    return ended(run, lambda: _reconcile(run, plan, begun_by_others=False))
 
 
 def reconcile(
@@ -69,7 +68,7 @@ def reconcile(
     """Finish an unfinished deployment when `plan` is its plan, roll it back otherwise; delete old ones that are due."""
     options = plan.rollout if plan is not None else rollout or Rollout()
     run = Run(endpoint, champion, journal, clock, say, stop, owner, options, plan.sample if plan else sample)
-    return _ended(run, lambda: _reconcile(run, plan, begun_by_others=True))
+    return ended(run, lambda: _reconcile(run, plan, begun_by_others=True))
 
 
 def rollback(
@@ -83,81 +82,7 @@ def rollback(
     of each deployment that would serve again and does not serve now, before anything is touched; it raises Refused.
     """
     run = Run(endpoint, champion, journal, clock, say, stop, owner, rollout or Rollout(), sample)
-    return _ended(run, lambda: _rollback(run, to, verify))
-
-
-def _ended(run: Run, work: Callable[[], tuple[Outcome, str]]) -> Ended:
-    """Every end becomes a value; the lease is given back at all of them but a death."""
-    began, hint, signal = run.now, "", 0
-    try:
-        outcome, reason = work()
-    except Stopped:
-        outcome, reason = _stopped(run)
-    except Cancelled as error:
-        signal = error.signal_number
-        outcome, reason = _stopped(run)
-    except Held as held:
-        outcome, reason = "waiting", str(held)
-    except ChainBroken as error:
-        outcome, reason, hint = "unknown", error.what, error.hint
-    except StateUnknown as error:
-        outcome, reason, hint = "unknown", error.what, error.hint
-    except Conflict as error:
-        outcome, reason, hint = "conflict", error.what, error.hint
-    except Refused as error:
-        outcome, reason, hint = "refused", error.what, error.hint
-    except InvalidInput as error:
-        outcome, reason, hint = "invalid", error.what, error.hint
-    except GatesError as error:
-        outcome, reason, hint = "error", error.what, error.hint or "run the same command again to resume"
-    live, previous = _serving(run)
-    _give_back(run)
-    at = run.progress
-    spans = {} if at is None else dict(at.spans)
-    return Ended(
-        outcome=outcome,
-        state="" if at is None else at.reached if at.ended else at.state,
-        reason=reason,
-        hint=hint,
-        deploy_id="" if at is None else at.deploy_id,
-        candidate="" if at is None else at.green,
-        candidate_model="" if at is None else str(at.plan["green"]["model_digest"]),
-        live=live,
-        previous=previous,
-        rolled_back=outcome == "rolled-back",
-        timings={**spans, **run.timings, "total": run.now - began},
-        events=tuple(run.events),
-        signal=signal,
-    )
-
-
-def _stopped(run: Run) -> tuple[Outcome, str]:
-    if run.progress is not None and not run.progress.ended and run.lease is not None:
-        try:
-            run.record(INTERRUPTED, "observed", after={"owner": run.owner})
-        except GatesError as error:
-            run.tell(f"the interruption could not be written down: {error.what}", INTERRUPTED)
-    return "cancelled", "stopped on request; the same command, or gates reconcile, goes on from here"
-
-
-def _give_back(run: Run) -> None:
-    try:
-        run.release()
-    except GatesError as error:
-        run.tell(f"the lease could not be given back and will expire: {error.what}")
-
-
-def _serving(run: Run) -> tuple[str, str]:
-    """(the deployment with most traffic, the one that had most before); '' where it cannot be told."""
-    before = run.progress.before.traffic if run.progress is not None else {}
-    previous = max(before, key=lambda name: before[name], default="")
-    try:
-        traffic = routing_of(run.endpoint.observe()).traffic
-    except Unavailable as error:
-        run.trouble = error.what
-        return "", previous
-    live = max(traffic, key=lambda name: traffic[name], default="")
-    return live, "" if previous == live else previous
+    return ended(run, lambda: _rollback(run, to, verify))
 
 
 def _deploy(run: Run, plan: Plan, *, supersede: bool) -> tuple[Outcome, str]:

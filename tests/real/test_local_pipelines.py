@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from gates.backends.local import graph, jobs, mlflow_rest
+from gates.backends.local import bindings, graph, jobs, mlflow_rest
 from gates.errors import Cancelled, InvalidInput, JobFailed
 
 if TYPE_CHECKING:
@@ -305,5 +305,5 @@ def test_a_pipeline_can_be_a_component(home: Path) -> None:
     plan = jobs.load_job(path).plan
     assert isinstance(plan, graph.Graph)
     assert [step.name for step in plan.steps] == ["first", "second"]
-    assert plan.outputs["res"] == graph.Link("second", "out")
+    assert plan.outputs["res"] == bindings.Link("second", "out")
     assert plan.steps[0].command.inputs["n"].literal == "8"

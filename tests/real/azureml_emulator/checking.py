@@ -1,7 +1,8 @@
 """Every PUT body against Microsoft's own schemas, by api-version: JSON Schema draft-04 of the resource provider.
 
 Their quirks, each met here: `additionalProperties: false` inside `allOf` refuses what a sibling allows, so it is
-dropped; enums differ in case; a double may be sent as an integer; `hash_version` is an integer on the wire; `oneOf`
+dropped; enums differ in case; a double may be sent as an integer; `hash_version` is an integer on the wire, a
+monitor's `threshold.value`, said to be an integer, a double (the service takes 0.2 as everybody sends it); `oneOf`
 branches are told apart by their discriminator. They are open almost everywhere, hence the walk for unknown properties.
 """
 
@@ -133,6 +134,8 @@ class _Walk:
         }  # fmt: skip
         if kind is not None and not any(fits.get(one, True) for one in ([kind] if isinstance(kind, str) else kind)):
             if at.endswith(".hash_version") and isinstance(value, int):
+                return []
+            if at.endswith(".threshold.value") and fits["number"]:
                 return []
             return [f"{at}: {value!r} is no {kind}"]
         if "enum" in schema and str(value).lower() not in {str(one).lower() for one in schema["enum"]}:

@@ -123,6 +123,8 @@ class Endpoints:
             made = arm.kept(call.path, call.kind, body, before)
             made["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
             made["properties"]["scaleSettings"] = made["properties"]["scaleSettings"] or {"scaleType": "Default"}
+            for one in ((made["properties"].get("dataCollector") or {}).get("collections") or {}).values():
+                one["dataCollectionMode"] = str(one.get("dataCollectionMode") or "Disabled").capitalize()  # an enum
             self._store.put(made)
 
         def work() -> None:

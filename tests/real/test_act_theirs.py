@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from act_rig import ActRun, Rig
 
+pytestmark = pytest.mark.timeout(1800)  # the chain of runs is made once, for the first test
 SECRET = "s3cr3t-planted-4713"
 AFTER = """\
   after:
@@ -115,9 +116,9 @@ def line(rig: Rig, theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     deploy = ["--workflows", ".github/workflows/deploy.yml", "--input", "model-version=1"]
     try:
         runs = {
-            "pipeline": rig.run(folder, event="push", env=env, arguments=secret, timeout=400),
-            "deploy": rig.run(folder, env=env, arguments=[*secret, *deploy], timeout=400),
-            "drift": rig.run(folder, event="schedule", env=env, arguments=secret, timeout=400),
+            "pipeline": rig.run(folder, event="push", env=env, arguments=secret, timeout=900),
+            "deploy": rig.run(folder, env=env, arguments=[*secret, *deploy], timeout=900),
+            "drift": rig.run(folder, event="schedule", env=env, arguments=secret, timeout=900),
         }
         yield Line(runs, state)
     finally:
@@ -178,7 +179,7 @@ def test_every_kind_of_uses_with_their_environment_active(rig: Rig, theirs: Path
     folder = tmp_path / "r"
     shutil.copytree(rig.export, folder, ignore=shutil.ignore_patterns("workflows"))
     steps = (ACTIVATE + EVERY_KIND).replace("VENV", str(theirs)).replace("PLACE", PLACE)
-    ran = rig.run(monorepo(folder, {"w": job(steps)}), timeout=400)
+    ran = rig.run(monorepo(folder, {"w": job(steps)}), timeout=900)
     assert ran.code == 0, ran.raw[-6000:]
     for step in ("elsewhere", "here"):
         assert ran.outputs(step)["outcome"] == "passed"

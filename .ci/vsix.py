@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gates import __version__  # noqa: E402  # the library beside this script
 
 TASKS = ROOT / "ado-tasks"
 MODULES = TASKS / "node_modules"
+THIRD_PARTY = "THIRD-PARTY.txt"
 LIBRARY = ("gates", "lock/gate.txt", "lock/stats.txt", "lock/local.txt", "lock/azure.txt", "actions/setup/setup.py")
 
 
@@ -59,13 +61,14 @@ def stage(work: Path, node: Path) -> None:
         shutil.copytree(task, folder)
         shutil.copy2(bundle, folder / "index.js")
         shutil.copy2(TASKS / "images/task.png", folder / "icon.png")
+        shutil.copy2(work / THIRD_PARTY, folder / THIRD_PARTY)
         for name in LIBRARY:
             library(folder / "library", name)
     bundle.unlink()
     manifest = json.loads((TASKS / "vss-extension.json").read_text(encoding="utf-8"))
     manifest["version"] = __version__
     manifest["files"] = [{"path": task.name} for task in tasks]
-    manifest["files"].append({"path": "images", "addressable": True})
+    manifest["files"] += [{"path": "images", "addressable": True}, {"path": THIRD_PARTY}]
     manifest["contributions"] = [
         {"id": task.name.removesuffix("V1").lower(), "type": "ms.vss-distributed-task.task",
          "targets": ["ms.vss-distributed-task.tasks"], "properties": {"name": task.name}} for task in tasks
@@ -83,11 +86,24 @@ def library(target: Path, name: str) -> None:
 
 
 def shim(work: Path, node: Path) -> Path:
-    """The shim and what it needs in one file that runs on Node 20."""
-    target = work / "index.js"
+    """The shim and what it needs in one file that runs on Node 20; beside it the licences of what is inside."""
+    target, meta = work / "index.js", work / "meta.json"
     _run(node, MODULES / "esbuild/bin/esbuild", TASKS / "shim.js", "--bundle", "--platform=node", "--target=node20",
-         "--minify", "--legal-comments=eof", f"--outfile={target}", "--log-level=warning")  # fmt: skip
+         "--minify", f"--outfile={target}", f"--metafile={meta}", "--log-level=warning")  # fmt: skip
+    inside = json.loads(meta.read_text(encoding="utf-8"))["inputs"]
+    meta.unlink()
+    names = sorted({match[1] for name in inside if (match := re.match(r".*node_modules/((?:@[^/]+/)?[^/]+)/", name))})
+    (work / THIRD_PARTY).write_text("".join(_licence(name) for name in names), encoding="utf-8")
     return target
+
+
+def _licence(name: str) -> str:
+    """A package's own licence text; what has none in its folder says it in package.json."""
+    folder = MODULES / name
+    found = sorted(path for path in folder.iterdir() if path.name.upper().startswith(("LICENSE", "LICENCE")))
+    said = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    text = found[0].read_text(encoding="utf-8") if found else f"{said.get('license')}\n"
+    return f"{name} {said['version']}\n\n{text.strip()}\n\n{'-' * 80}\n"
 
 
 def pack(work: Path, target: Path, node: Path) -> Path:

@@ -13,10 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from act_rig import job, repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from act_rig import Rig
 
 TOKEN = "t0ken-planted-4715"
 POLICY = """\
@@ -250,3 +253,30 @@ def test_a_large_summary_is_cut_to_what_the_services_take(service: Service, tmp_
     [text] = shown(service)
     assert len(text.encode()) <= 60_000
     assert text.endswith("… cut: the report has the rest.\n")
+
+
+def test_the_action_gives_the_token_and_finds_the_pull_request(service: Service, rig: Rig, tmp_path: Path) -> None:
+    """Under act, as a workflow for a pull request would call it."""
+    steps = """\
+      - id: gate
+        uses: acme/mlops-gates/actions/validate-gate@v1
+        with: {metrics: metrics.json}
+      - id: comment
+        if: ${{ always() }}
+        uses: acme/mlops-gates/actions/comment@v1
+        with:
+          report: ${{ steps.gate.outputs.report-path }}
+"""
+    workflow = job(steps).replace("{workflow_dispatch: {}}", "{pull_request: {}}")
+    folder = repository(tmp_path / "r", workflow, accuracy=0.5)
+    head = {"ref": "change", "repo": {"full_name": "acme/models"}}
+    event = {"pull_request": {"number": 7, "head": head, "base": {"ref": "main"}}}
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    given = ["--eventpath", str(tmp_path / "event.json"), "--secret", f"GITHUB_TOKEN={TOKEN}",
+             "--env", f"GITHUB_API_URL={service.url}", "--env", "GITHUB_REPOSITORY=acme/models"]  # fmt: skip
+    ran = rig.run(folder, event="pull_request", arguments=given, env={"NO_PROXY": "*"})
+    assert ran.outputs("comment").get("commented") == "created", ran.raw[-3000:]
+    [text] = shown(service)
+    assert "❌ FAIL" in text
+    assert {authorization for _, _, authorization in service.asked} == {f"Bearer {TOKEN}"}
+    assert TOKEN not in ran.log()

@@ -61,7 +61,7 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
         Literal["exact", "mid_p"],
         Meta(description="The test beside Tango's interval; superiority without a margin needs both."),
     ] = "exact"
-    min_samples: Annotated[int, Meta(description="Fewer rows than this decide nothing.", ge=1)] = 1
+    min_samples: Annotated[int, Meta(description="Fewer rows than this never pass; they may fail.", ge=1)] = 1
 
     def needs(self) -> tuple[Need, ...]:
         known = metrics.METRICS.get(self.metric)

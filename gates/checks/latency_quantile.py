@@ -35,7 +35,7 @@ class LatencyQuantile(Spec, frozen=True, kw_only=True, tag="latency_quantile"):
     signal: Annotated[str, Meta(description="The measured series, e.g. predict_one_ms, smoke_latency_ms, latency_ms.")]
     q: Annotated[float, Meta(description="Which quantile, e.g. 0.95.", gt=0, lt=1)]
     max_ms: Annotated[float, Meta(description="The largest value that passes, in milliseconds.", gt=0)]
-    min_samples: Annotated[int, Meta(description="Fewer values than this decide nothing.", ge=1)] = 1
+    min_samples: Annotated[int, Meta(description="Fewer values than this never pass; they may fail.", ge=1)] = 1
     alpha: Annotated[float, Meta(description="While watching: the chance to be wrong at any look.", gt=0, lt=0.5)] = (
         0.01
     )

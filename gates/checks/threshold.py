@@ -42,7 +42,7 @@ class Threshold(Spec, frozen=True, kw_only=True, tag="threshold"):
         DecideOn | None,
         Meta(description="ci (default): the interval; ci_lower, ci_upper: the same, said; point: the value alone."),
     ] = None
-    min_samples: Annotated[int, Meta(description="Fewer rows than this decide nothing.", ge=1)] = 1
+    min_samples: Annotated[int, Meta(description="Fewer rows than this never pass; they may fail.", ge=1)] = 1
     average: Annotated[metrics.Average, Meta(description="How classes are averaged when there are more than two.")] = (
         "binary"
     )

@@ -96,7 +96,7 @@ def test_a_green_that_turns_sick_in_the_canary_is_rolled_back(sick: dict[str, ob
     assert took < 300
 
 
-MIRRORING = replace(BUSY, mirror=20, tolerance=0.1)
+MIRRORING = replace(BUSY, mirror=20, tolerance=0.1, step_timeout=200.0)
 COMPARED = POLICY + b"      - {id: alike, type: rate, signal: mirror_differs, ok: 0.02, bad: 0.2}\n"
 
 

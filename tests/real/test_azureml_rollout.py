@@ -218,5 +218,5 @@ def test_the_policys_limit_becomes_azures_monitor(azure: Running, room: AzureRoo
     assert {one["metric"].lower(): one["threshold"]["value"] for one in signal["metricThresholds"]} == {
         "populationstabilityindex": 0.2
     }
-    assert made["monitoringTarget"]["deploymentId"].endswith(f"{room.label}:{room.name(serving(room))}")
+    assert made["monitoringTarget"]["deploymentId"].endswith(f"{room.label}/deployments/{room.name(serving(room))}")
     assert azure.invalid() == []

@@ -231,6 +231,25 @@ def test_order_statistic_bounds_cover_exactly() -> None:
     assert below.cdf(found.low - 1) <= 0.05 < below.cdf(found.low)
 
 
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("q", [0.5, 0.9, 0.95, 0.99])
+def test_order_statistic_bounds_cover_whatever_the_distribution(q: float, confidence: float) -> None:
+    """Exactly, by summing over how many of n values lie below the quantile: each bound holds at least as often as it
+    says, and where a bound further in would do, that one is taken.
+    """
+    for n in (20, 59, 60, 200, 299, 1000):
+        found = quantiles.quantile(np.arange(1.0, n + 1), q, confidence)
+        below = scipy.stats.binom(n, q)
+        if np.isfinite(found.high):
+            assert below.cdf(found.high - 1) >= confidence > below.cdf(found.high - 2)
+        else:
+            assert below.cdf(n - 1) < confidence
+        if np.isfinite(found.low):
+            assert below.sf(found.low - 1) >= confidence > below.sf(found.low)
+        else:
+            assert below.sf(0) < confidence
+
+
 def test_e_processes_are_martingales_at_the_hypothesis() -> None:
     """The mean evidence after n requests is 1 at the hypothesis, by summing over every count."""
     for n in (1, 20, 300):

@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = ("init", "from-mlops-v2", "approvals", "reports", "train", "lineage", "drift")
+GUIDES = (
+    "init", "first-gate", "champion-against-challenger", "blue-green", "azure-credentials", "approvals", "drift",
+    "from-mlops-v2", "reports",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from gates.backends.azureml.storage import Absent
 from gates.backends.local.endpoint.copies import code_digest
 from gates.backends.local.job_file import ask_sdk
 from gates.canonical import digest
-from gates.errors import Cancelled, GatesError, InvalidInput, JobFailed, Unavailable
+from gates.errors import Cancelled, Conflict, GatesError, InvalidInput, JobFailed, Unavailable
 from gates.files import write_whole
 from gates.lineage.digest import file_digest, model_digest
 
@@ -112,8 +112,7 @@ def train(
     try:
         status = _follow(workspace, name, hear)
     except (Cancelled, KeyboardInterrupt):
-        say(f"cancelling job {name}")
-        cancel(workspace, name)
+        _cancel(workspace, name, say)
         raise
     folder = work / name
     write_whole(folder / "log.txt", "".join(f"{line}\n" for line in lines))
@@ -173,7 +172,11 @@ def _find_or_submit(asked: Asked, workspace: Workspace, identity: str, note: Pat
         name = stem if attempt == 1 else f"{stem}-{attempt}"
         status = status_of_job(workspace, name)
         if status is None:
-            _submit(asked, workspace, name)
+            try:
+                _submit(asked, workspace, name)
+            except (Cancelled, KeyboardInterrupt):  # in the middle of it: it may be there
+                _cancel(workspace, name, say)
+                raise
             say(f"job {name} is submitted")
             return name
         if status in RUNNING:
@@ -214,9 +217,16 @@ def _submit(asked: Asked, workspace: Workspace, name: str) -> None:
         entity.compute = asked.compute
     if asked.timeout is not None:
         _limit(asked, asked.timeout)
+    try:
+        _create(asked, workspace)
+    except Conflict:  # an upload whose answer was lost is sent again and finds itself; the next try uploads elsewhere
+        _create(asked, workspace)
+
+
+def _create(asked: Asked, workspace: Workspace) -> None:
     with quiet():
         try:
-            workspace.ml.jobs.create_or_update(entity)
+            workspace.ml.jobs.create_or_update(asked.entity)
         except Exception as error:
             known = explain(f"submit {asked.path.name}", error)
             if known is None:
@@ -300,9 +310,13 @@ class _Lines(io.TextIOBase):
                 self._hear(scrub(line))
 
 
-def cancel(workspace: Workspace, name: str) -> None:
-    """Ask Azure to cancel the job; not waited for, since a cancelled runner has seconds."""
-    workspace.post(f"jobs/{name}/cancel")
+def _cancel(workspace: Workspace, name: str, say: Callable[[str], None]) -> None:
+    """Ask Azure to cancel the job; not waited for, since a cancelled runner has seconds. One that cannot be is said."""
+    say(f"cancelling job {name}")
+    try:
+        workspace.post(f"jobs/{name}/cancel")
+    except GatesError as error:
+        say(f"job {name} could not be cancelled, and may go on: {error.what}")
 
 
 def _fetch(asked: Asked, workspace: Workspace, storage: Storage, name: str, folder: Path) -> TrainedRun:

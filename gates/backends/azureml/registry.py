@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 DIGEST = "gates.model_digest"
 ALIAS = "gates.alias."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_LOCK_SECONDS = 300.0
-_LOCK_WAIT = 60.0
+_MOVING, _REGISTERING = 30.0, 600.0
+"""Seconds that a lock lasts when its holder dies: of moving an alias, of uploading and registering a model."""
 
 
 class Registry:
@@ -68,7 +68,7 @@ class Registry:
         self, name: str, model: Path, *, digest: str, job: str, output: str, tags: Mapping[str, str]
     ) -> tuple[ModelVersion, bool]:
         """The version with these bytes, and whether it is new. `job`: whose output `output` they are, '' for none."""
-        with self.locked(name):
+        with self.locked(name, _REGISTERING):
             there = self.by_digest(name, digest)
             if there is not None:
                 self.tag(there, {key: value for key, value in tags.items() if key != DIGEST})
@@ -150,7 +150,7 @@ class Registry:
         """Compare and set. Raises Conflict when `expected` is not current, InvalidInput for a version that is none."""
         if self.aliases(name).get(alias) == new:
             return
-        with self.locked(name):
+        with self.locked(name, _MOVING):
             path = f"models/{named(name)}"
             found = self._workspace.get(path)
             current = self.aliases(name).get(alias)
@@ -173,13 +173,16 @@ class Registry:
                 raise Conflict(f"alias {alias!r} of {name} points at {now or 'nothing'} after it was set to {new}")
 
     @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """One writer at a time among all runners: a lease of its own in the workspace's storage."""
+    def locked(self, name: str, seconds: float) -> Iterator[None]:
+        """One writer at a time among all runners: a lease of its own in the workspace's storage.
+
+        Raises Conflict when another has it for longer than a dead one could.
+        """
         lease, owner = EndpointLease(self._storage, f"models/{named(name)}"), f"registry-{uuid.uuid4()}"
-        until = time.monotonic() + _LOCK_WAIT
+        until = time.monotonic() + seconds + 10
         while True:
             try:
-                held = lease.acquire(owner, seconds=_LOCK_SECONDS, now=time.time())
+                held = lease.acquire(owner, seconds=seconds, now=time.time())
                 break
             except Conflict:
                 if time.monotonic() > until:

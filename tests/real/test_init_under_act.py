@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,17 +14,14 @@ import yaml
 from act_rig import ROOT, git
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from act_rig import ActRun, Rig
+
+pytestmark = pytest.mark.timeout(1800)
 
 
 def gates(folder: Path, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    env = {
-        **os.environ,
-        "HOME": str(home),
-        "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}",
-    }  # noqa: PTH120  # a text
+    tools = str(Path(sys.executable).parent)
+    env = {**os.environ, "HOME": str(home), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
         [sys.executable, "-m", "gates", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -44,7 +42,7 @@ def scaffolded(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ran(rig: Rig, scaffolded: Path) -> ActRun:
     """Both workflows, as a push to main starts them."""
-    return rig.run(scaffolded, event="push", timeout=540)
+    return rig.run(scaffolded, event="push", timeout=1500)
 
 
 def test_the_scaffolded_policy_is_sound(scaffolded: Path, rig: Rig) -> None:

@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.timeout(1800)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"(?:<!-- exit: (\d+) -->\s*)?^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -62,7 +63,7 @@ def test_the_tutorial_runs_as_it_stands(place: Path) -> None:
     for step in steps:
         script = f"{step.text}\ncode=$?\npwd > '{place}/where'\nexit $code\n"
         done = subprocess.run(
-            ["bash", "-c", script], cwd=where, env=env, text=True, timeout=400, check=False,
+            ["bash", "-c", script], cwd=where, env=env, text=True, timeout=900, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == step.code, f"$ {step.text}\n{done.stdout[-3000:]}"

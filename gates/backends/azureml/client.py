@@ -25,6 +25,8 @@ VERSION = "2025-01-01-preview"
 """The newest that the SDK speaks: an older one would not show, and so would drop, what newer tools set."""
 RETRIES = {"retry_total": 4, "retry_backoff_factor": 0.4, "retry_backoff_max": 10}
 """azure-core's: 408, 429, 5xx and lost connections; waits 0, 0.8, 1.6, 3.2 s, or what Retry-After says."""
+METHODS = frozenset(("HEAD", "GET", "PUT", "DELETE", "POST"))
+"""What is made again. azure-core leaves POST out: it cannot know that one asks for a key or for room to upload."""
 POLLING_SECONDS = 5
 _NOISY = ("azure", "azure.ai.ml", "msrest", "urllib3", "msal")
 
@@ -86,9 +88,10 @@ class Workspace:
                 raise Unavailable(f"the Azure ML SDK is needed: {error}", hint="install mlops-gates[azure]") from error
             # its poller prints dots to stdout from a thread of its own, into workflow commands and --json
             _azureml_polling.print = lambda *_, **__: None
+            # the bar (which `quiet` swallows) is what notices a failed upload: without it the SDK waits for ever
             return MLClient(
-                self.credential, self.subscription, self.group, show_progress=False, enable_telemetry=False,
-                polling_interval=POLLING_SECONDS, **RETRIES, **where,
+                self.credential, self.subscription, self.group, show_progress=True, enable_telemetry=False,
+                polling_interval=POLLING_SECONDS, per_call_policies=[_replayed()], **RETRIES, **where,
             )  # fmt: skip
 
     def about(self) -> Mapping[str, Any]:
@@ -167,7 +170,12 @@ class Workspace:
             from azure.core import PipelineClient
             from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RequestIdPolicy, RetryPolicy
 
-            policies = [RequestIdPolicy(), RetryPolicy(**RETRIES), BearerTokenCredentialPolicy(self.credential, scope)]
+            policies = [
+                _replayed(),
+                RequestIdPolicy(),
+                RetryPolicy(**RETRIES),
+                BearerTokenCredentialPolicy(self.credential, scope),
+            ]
             self._pipeline[scope] = PipelineClient(ARM, policies=policies, connection_timeout=30, read_timeout=60)
         return self._pipeline[scope]
 
@@ -179,6 +187,17 @@ def busy_wait(error: BaseException, attempt: int) -> float | None:
     answer = getattr(error, "response", None)
     said = str((getattr(answer, "headers", None) or {}).get("Retry-After", ""))
     return min(float(said), 60.0) if said.isdigit() else RETRIES["retry_backoff_factor"] * 2**attempt
+
+
+def _replayed() -> Any:
+    """A policy by which a POST too is made again when its answer was lost: made twice, ours do no harm."""
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class Replayed(SansIOHTTPPolicy):  # type: ignore[misc]  # azure ships no types that we follow
+        def on_request(self, request: Any) -> None:
+            request.context.options.setdefault("retry_on_methods", METHODS)
+
+    return Replayed()
 
 
 @contextlib.contextmanager

@@ -65,7 +65,11 @@ def end_run(uri: str, run_id: str, status: str, end: float, env: Mapping[str, st
 
 
 def get_run(uri: str, run_id: str, env: Mapping[str, str]) -> Run:
-    found = call(uri, f"runs/get?run_id={urllib.parse.quote(run_id)}", None, env) or {}
+    return read_run(call(uri, f"runs/get?run_id={urllib.parse.quote(run_id)}", None, env) or {})
+
+
+def read_run(found: Mapping[str, Any]) -> Run:
+    """The answer of `runs/get`."""
     info, data = found["run"]["info"], found["run"].get("data", {})
     return Run(
         run_id=info["run_id"],

@@ -32,14 +32,13 @@ def run(raw):
     return {"version": os.environ["VERSION"], "asked": json.loads(raw)}
 """
 TRAIN = """\
-import argparse, pathlib, time
+import argparse, pathlib
 
 parser = argparse.ArgumentParser()
-for name in ("--data", "--model", "--rate", "--sleep"):
+for name in ("--data", "--model", "--rate"):
     parser.add_argument(name)
 given = parser.parse_args()
 print("read", pathlib.Path(given.data).read_text().strip(), flush=True)
-time.sleep(float(given.sleep or 0))
 accuracy = 0.9 + float(given.rate or 0) / 100
 import mlflow
 mlflow.log_metric("accuracy", accuracy)
@@ -85,10 +84,6 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return room
 
 
-def status_of(ml: Any, name: str) -> Callable[[], str]:
-    return lambda: ml.jobs.get(name).status
-
-
 def submit(ml: Any, path: Path, text: str) -> Any:
     from azure.ai.ml import load_job
 
@@ -108,7 +103,7 @@ def until(ask: Callable[[], str], *ends: str, seconds: float = 120) -> str:
 COMMAND = """\
 type: command
 code: src
-command: python train.py --data ${{inputs.data}} --rate 2 --model ${{outputs.model}} --sleep SLEEP
+command: python train.py --data ${{inputs.data}} --rate 2 --model ${{outputs.model}}
 inputs: {data: {type: uri_file, path: data.csv}}
 outputs: {model: {type: custom_model}}
 environment: {image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04}
@@ -133,7 +128,7 @@ def test_microsoft_s_schemas_are_there() -> None:
 def test_a_command_job_runs_on_the_uploaded_code_and_data(azure: Running, ml: Any, room: Path, tmp_path: Path) -> None:
     import io
 
-    job = submit(ml, room / "job.yml", COMMAND.replace("SLEEP", "0"))
+    job = submit(ml, room / "job.yml", COMMAND)
     said = io.StringIO()
     with quiet(said):
         ml.jobs.stream(job.name)
@@ -153,55 +148,6 @@ def test_a_command_job_runs_on_the_uploaded_code_and_data(azure: Running, ml: An
         ml.jobs.download(job.name, download_path=tmp_path)
     assert (made.version, made.path) == ("1", uri)
     assert "read a,b" in (tmp_path / "artifacts/user_logs/std_log.txt").read_text()
-    assert azure.invalid() == []
-
-
-def test_a_job_is_cancelled_and_a_failed_one_says_why(ml: Any, room: Path) -> None:
-    job = submit(ml, room / "slow.yml", COMMAND.replace("SLEEP", "600"))
-    until(status_of(ml, job.name), "Running")
-    with quiet():
-        ml.jobs.begin_cancel(job.name).wait(60)
-    assert until(status_of(ml, job.name), "Canceled", "Completed", "Failed") == "Canceled"
-    bad = submit(ml, room / "bad.yml", COMMAND.replace("--rate 2", "--rate x").replace("SLEEP", "0"))
-    with quiet(), pytest.raises(Exception, match="exit code 1"):
-        ml.jobs.stream(bad.name)
-    assert ml.jobs.get(bad.name).status == "Failed"
-
-
-def test_pipelines_and_sweeps_run_too(azure: Running, ml: Any, room: Path) -> None:
-    step = """
-    type: command
-    inputs: {data: "${{parent.inputs.data}}"}
-    outputs: {model: {type: uri_folder}}
-    code: src
-    command: python train.py --data ${{inputs.data}} --rate 1 --model ${{outputs.model}}
-    environment: {image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04}
-"""
-    pipeline = f"""\
-type: pipeline
-experiment_name: risk
-settings: {{default_compute: azureml:cpu-cluster}}
-inputs: {{data: {{type: uri_file, path: data.csv}}}}
-jobs:
-  train: {step}
-"""
-    sweep = """\
-type: sweep
-experiment_name: risk
-compute: azureml:cpu-cluster
-inputs: {data: {type: uri_file, path: data.csv}}
-trial:
-  code: src
-  command: python train.py --data ${{inputs.data}} --rate ${{search_space.rate}}
-  environment: {image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04}
-search_space: {rate: {type: choice, values: [1, 3]}}
-sampling_algorithm: grid
-objective: {goal: maximize, primary_metric: accuracy}
-limits: {max_total_trials: 2, max_concurrent_trials: 2}
-"""
-    names = [submit(ml, room / f"{n}.yml", text).name for n, text in (("pipeline", pipeline), ("sweep", sweep))]
-    told = [until(status_of(ml, name), "Completed", "Failed") for name in names]
-    assert told == ["Completed", "Completed"]
     assert azure.invalid() == []
 
 

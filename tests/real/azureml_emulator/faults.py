@@ -1,7 +1,7 @@
 """What shall go wrong, by call: a plan in the state folder that tests write and the server reads before each request.
 
-A rule: `match` is a shell pattern over `METHOD host/path` in lower case, `skip` the number of matching calls that pass
-before it begins, `times` how often it strikes (default once). `do` is one of
+A rule: `match` is a shell pattern (after `re:` a regular expression) over `METHOD host/path`, case aside, `skip` the
+number of matching calls that pass before it begins, `times` how often it strikes (default once). `do` is one of
 
     status   answer `status` (with `code`, and `headers` such as Retry-After) and do nothing
     late     do it, then answer `status` all the same
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -54,12 +55,18 @@ class Plan:
         with self._lock:
             for given in json.loads(self._path.read_text()):
                 rule = Rule(**given)
-                if not fnmatch.fnmatchcase(what, rule.match.lower()):
+                if not _matches(rule.match, what):
                     continue
                 count = self._seen[rule.id] = self._seen.get(rule.id, 0) + 1
                 if rule.skip < count <= rule.skip + rule.times:
                     return rule
         return None
+
+
+def _matches(match: str, what: str) -> bool:
+    if match.startswith("re:"):
+        return re.fullmatch(match[3:], what, re.IGNORECASE) is not None
+    return fnmatch.fnmatchcase(what, match.lower())
 
 
 def write(path: Path, rules: list[dict[str, Any]]) -> None:

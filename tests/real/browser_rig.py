@@ -32,8 +32,8 @@ FLAGS = (
 class Page:
     """One tab: `call` speaks the protocol, `events` are what the browser said by itself."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket, self._number = socket, 0
+    def __init__(self, socket: Any) -> None:
+        self._socket, self._number = socket, 0  # aiohttp.ClientWebSocketResponse, whose type parameters vary
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.events: list[dict[str, Any]] = []
         self._reader = asyncio.create_task(self._read())

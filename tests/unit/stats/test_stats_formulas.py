@@ -11,7 +11,17 @@ import sklearn.metrics as sk
 
 from gates.evidence import Predictions
 from gates.metrics import METRICS
-from gates.stats import bootstrap, calibration_error, confusion, losses, measure, moments, multiplicity, parity
+from gates.stats import (
+    bootstrap,
+    calibration_error,
+    confusion,
+    losses,
+    measure,
+    moments,
+    multiplicity,
+    parity,
+    precision_recall,
+)
 from gates.stats.estimate import Unusable
 from gates.stats.prepared import combine, groups, prepare
 from gates.stats.proportion import newcombe, ratio_of_proportions, wilson
@@ -196,6 +206,20 @@ def test_a_difference_of_areas_is_narrower_the_more_alike_two_models_are() -> No
         alone = METRICS[name].estimate(model)
         assert widths[0] < 0.4 * (alone.high - alone.low)
         assert widths[1] > 0.8 * (alone.high - alone.low)
+
+
+def test_a_difference_of_average_precisions_is_as_much_wider_as_their_bias_differs() -> None:
+    rng = np.random.default_rng(11)
+    y = (rng.random(300) < 0.2).astype(int)
+    one, two = binary(y, y, rng.normal(y, 1)), binary(y, y, rng.normal(0, 1, 300))
+    a, b = (precision_recall._ap_influence(y == 1, np.asarray(p.scores)) for p in (one, two))
+    errors = [precision_recall._spread(part.influence, None)[1].error for part in (a, b)]
+    _, spread = precision_recall._spread(a.influence - b.influence, None)
+    low, high = precision_recall._joined((a.value, b.value), (errors[0], errors[1]), spread, 0.95, 1.0)
+    apart = abs(a.bias - b.bias)
+    assert apart > 1e-4
+    found = METRICS["average_precision"].difference(one, two).estimate
+    assert (found.low, found.high) == pytest.approx((low - apart, high + apart), abs=1e-12)
 
 
 def test_rows_that_repeat_in_an_entity_add_nothing() -> None:

@@ -136,7 +136,7 @@ def _attributions(model: _Model, frame: Any, count: int, seed: int) -> dict[str,
     permutation form), else one row a repeat of `explain`. The rows and the background depend on the seed alone.
     """
     try:
-        import shap  # type: ignore[import-not-found]  # noqa: F401  # the user's, or not there
+        import shap  # noqa: F401  # the user's, or not there
     except ImportError:
         repeats = [model.explain(frame, count, seed + i)[0] for i in range(REPEATS)]
         names = list(repeats[0])

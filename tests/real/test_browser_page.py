@@ -134,7 +134,7 @@ def test_everything_that_folds_or_scrolls_is_reached_and_opened_by_keyboard(
             at = await shown.ask(
                 "(() => { const e = document.activeElement; const s = getComputedStyle(e);"
                 " if (e === document.body) return -1;"
-                " if (parseFloat(s.outlineWidth) < 2) return -2;"
+                " if (s.outlineStyle === 'none' || parseFloat(s.outlineWidth) < 2) return -2;"
                 " return e.tagName === 'SUMMARY' ? [...document.querySelectorAll('summary')].indexOf(e) : 1000 })()"
             )
             assert at != -2, "the focus cannot be seen"

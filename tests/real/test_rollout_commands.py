@@ -179,8 +179,11 @@ def test_a_command_killed_in_the_canary_is_undone_by_reconcile(released: Project
 def test_a_command_that_is_stopped_says_143_and_the_next_goes_on(released: Project) -> None:
     command = released.start(2)
     until(lambda: released.reached("CANARY_1") or command.poll() is not None)
+    command.send_signal(signal.SIGSTOP)
+    assert released.deploy(2, "--approve") == 7, "it is held by a runner that lives"
     begun = time.monotonic()
     command.send_signal(signal.SIGTERM)
+    command.send_signal(signal.SIGCONT)
     _, said = command.communicate(timeout=60)
     assert (command.returncode, released.outputs()["outcome"]) == (143, "cancelled"), said
     print(f"\nstopped within {time.monotonic() - begun:.1f} s")

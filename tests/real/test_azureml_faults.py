@@ -1,4 +1,4 @@
-"""Faults that pass, at every call of training and registering: they are waited out, and nothing is made twice.
+"""Faults at every call of training and registering: what passes is waited out, what does not ends as it should.
 
 The calls are those of a healthy run, recorded: one that a later version makes is struck too.
 """
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import azureml_room
 import pytest
 from azure.storage.blob._shared.policies import ExponentialRetry
-from azureml_emulator import storage
+from azureml_emulator import storage, tokens
 
+from gates.errors import Conflict, GatesError, Unavailable
 from gates.lineage.digest import model_digest
 
 if TYPE_CHECKING:
@@ -135,3 +136,41 @@ def test_a_fault_that_passes_is_waited_out_at_every_call(azure: Running, room: R
     assert (version.version, version.digest) == ("1", model_digest(trained.model))
     assert room.register(trained, state) == (version, False)
     assert new or kind in ("503 after it was done", "answer lost")
+
+
+def ends(room: Room, call: str, fault: dict[str, Any], turn: int) -> GatesError | None:
+    """How a run ends where `call` always meets the fault; the calls that follow a job meet it in one that is done."""
+    room.azure.plant({"match": call, "times": 10**6, **fault})
+    before = call in room.calls[: room.calls.index(next(one for one in room.calls if "/details" in one))]
+    try:
+        trained = room.train(f"ci {turn} {fault['do']}" if before else "ci healthy", f"turn-{turn}")
+        room.register(trained, f"turn-{turn}-{fault['do']}")
+    except GatesError as error:
+        return error
+    finally:
+        room.azure.plant()
+    return None
+
+
+def test_a_token_that_is_not_taken_any_more_says_so_at_every_call(azure: Running, room: Room) -> None:
+    asked = [call for call in room.calls if "login" not in call and "/discovery" not in call]  # these take no token
+    ended = {call: ends(room, call, {"do": "expired"}, turn) for turn, call in enumerate(asked)}
+    for call, error in ended.items():
+        assert error is None or isinstance(error, Unavailable), (call, error)
+        assert tokens.SECRET not in str(error)
+    assert len([error for error in ended.values() if error is not None]) >= len(ended) * 0.7, ended
+    assert "credential" in str(ended[next(call for call in ended if r"PUT\ management" in call and "/jobs/" in call)])
+
+
+def test_a_conflict_that_stays_is_one_of_ours_at_every_write(azure: Running, room: Room) -> None:
+    writes = [call for call in room.calls if call.startswith(r"re:PUT\ management")]
+    assert len(writes) >= 4
+    for turn, call in enumerate(writes):
+        since = len(azure.requests())
+        error = ends(room, call, {"do": "status", "status": 409, "code": "Conflict"}, turn)
+        assert isinstance(error, Conflict), (call, error)
+        assert not [
+            line
+            for line in azure.requests()[since:]
+            if line["path"] in jobs_since(azure, since) and line["status"] == 201
+        ]

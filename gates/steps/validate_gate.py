@@ -108,13 +108,13 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
 
 def _baseline(context: Context, digest: str, store: stores.Store) -> None:
     """How the model did, kept with its lineage: what drift-check compares with once labels come."""
-    from gates.collect.performance import baseline_in
-
     evaluate = context.project.settings.evaluate
     scored = next((item.sha256 for item in store.items if item.name == stores.CANDIDATE), None)
     folder = records.lineage_of(context, digest).path if digest else None
     if evaluate is None or scored is None or folder is None or not folder.is_dir():
         return
+    from gates.collect.performance import baseline_in  # numpy: a gate over a metrics file does without
+
     found = baseline_in(store.folder / scored.partition(":")[2], evaluate.target)
     write_whole(folder / records.BASELINE, msgspec.json.encode(found) + b"\n")
 

@@ -314,6 +314,9 @@ def test_lease_and_fence(endpoint: LocalEndpoint, room: Path) -> None:
         with pytest.raises(Conflict, match="fenced off"):
             mutation()
     endpoint.release(first)
+    again = client.connect(endpoint.place.folder.parents[1], endpoint.name, env=endpoint.env, python=endpoint.python)
+    with pytest.raises(Conflict, match="held by two"):
+        again.acquire("three", seconds=60, now=1079.0)
     with pytest.raises(Conflict, match="held by two"):
         endpoint.acquire("three", seconds=60, now=1080.0)
     endpoint.release(second)

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -48,8 +48,6 @@ class LocalEndpoint:
     cache: Path
     score: str = "auto"
     mask: Callable[[str], None] = lambda _: None
-    _held: dict[str, int] = field(init=False, default_factory=dict, compare=False, repr=False)
-    """By owner, the lock that says that this process lives."""
 
     @property
     def name(self) -> str:
@@ -127,15 +125,12 @@ class LocalEndpoint:
 
     def acquire(self, owner: str, *, seconds: float, now: float) -> Lease:
         """As the port says; a lease whose owner is known to be dead counts as expired."""
-        if owner not in self._held:
-            self._held[owner] = owners.hold(self.place, owner)
+        owners.hold(self.place, owner)
         return Lease(**self._call("acquire", owner=owner, seconds=seconds, now=now))
 
     def release(self, lease: Lease) -> None:
         self._call("release", owner=lease.owner, epoch=lease.epoch)
-        descriptor = self._held.pop(lease.owner, None)
-        if descriptor is not None:
-            owners.let_go(self.place, lease.owner, descriptor)
+        owners.let_go(self.place, lease.owner)
 
     def _call(self, do: str, **arguments: Any) -> Any:
         running = layout.read_running(self.place)

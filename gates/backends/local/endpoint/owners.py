@@ -18,26 +18,36 @@ if TYPE_CHECKING:
     from gates.backends.local.endpoint.layout import Layout
 
 
-def hold(place: Layout, owner: str) -> int:
-    """Lock the owner's file for as long as this process lives, or until `let_go`; the file's descriptor."""
+_HELD: dict[Path, int] = {}
+"""The files that this process has locked: a second lock of its own on one of them would wait for ever."""
+
+
+def hold(place: Layout, owner: str) -> None:
+    """Lock the owner's file for as long as this process lives, or until `let_go`."""
     path = _path(place, owner)
+    if path in _HELD:
+        return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
+                _HELD[path] = descriptor
+                return
         except FileNotFoundError:  # whoever buried a former owner of this name removed it in between
             os.close(descriptor)
             continue
         os.close(descriptor)
 
 
-def let_go(place: Layout, owner: str, descriptor: int) -> None:
+def let_go(place: Layout, owner: str) -> None:
     """The lease was given back: nobody need ask after this owner any more."""
-    _path(place, owner).unlink(missing_ok=True)
-    os.close(descriptor)
+    path = _path(place, owner)
+    descriptor = _HELD.pop(path, None)
+    if descriptor is not None:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def bury(place: Layout, owner: str) -> bool:

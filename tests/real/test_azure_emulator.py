@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from azureml_emulator.start import Running
 
 SCORE = """\
-import json, os
+import json, os, time
 
 def init():
     if os.environ.get("BROKEN"):
+        time.sleep(5)  # in transition long enough to be found so
         raise RuntimeError("no such weights")
     print("serving", os.environ["VERSION"])
 

@@ -27,13 +27,13 @@ HELP = {
     "gates.runtime.processor", "gates.steps", "gates.steps.execute", "gates.steps.step", "gates.verdict",
 }  # fmt: skip
 HELP_ASKS = {
-    "__future__", "argparse", "contextlib", "dataclasses", "datetime", "difflib", "enum", "getpass", "hashlib", "importlib",
-    "importlib.util", "io", "json", "math", "os", "pathlib", "re", "secrets", "signal", "sys", "tempfile",
-    "threading", "time", "traceback", "typing", "uuid",
+    "__future__", "argparse", "contextlib", "dataclasses", "datetime", "difflib", "enum", "getpass", "hashlib",
+    "importlib", "importlib.util", "io", "json", "math", "os", "pathlib", "re", "secrets", "signal", "sys",
+    "tempfile", "threading", "time", "traceback", "typing", "uuid",
 }  # fmt: skip
 GATE_ASKS = HELP_ASKS | {
-    "base64", "binascii", "collections", "collections.abc", "concurrent.futures", "configparser", "fcntl", "html", "selectors", "shutil", "stat", "subprocess", "unicodedata", "xml.etree",
-    "xml.sax.saxutils",
+    "base64", "binascii", "collections", "collections.abc", "concurrent.futures", "configparser", "fcntl", "html",
+    "selectors", "shutil", "stat", "subprocess", "unicodedata", "xml.etree", "xml.sax.saxutils",
 }  # fmt: skip
 GATE_ROOMS = {
     "backends.local", "backends.azureml", "collect.importances", "drift", "lineage.verify", "runtime.worker",

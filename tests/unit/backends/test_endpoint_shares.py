@@ -37,7 +37,7 @@ def test_one_or_nobody() -> None:
 
 
 def event(number: int, deployment: str = "blue", status: int = 200, ms: float = 3.0, mirrored: bool = False) -> Event:
-    return (float(number), deployment, status, ms, 1.0, mirrored, False)
+    return (float(number), deployment, status, ms, 1.0, mirrored, False, None)
 
 
 def test_a_cursor_gives_each_event_once_and_survives_a_restart() -> None:

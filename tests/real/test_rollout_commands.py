@@ -224,6 +224,8 @@ def test_where_blue_is_sick_and_green_is_well_traffic_stays_on_green_and_a_perso
     policy.write_text(policy.read_text() + SLOW)
     blue, green = released.name("1"), released.name("2")
     os.kill(next(d["pid"] for d in released.status()["deployments"] if d["name"] == blue), signal.SIGKILL)
+    endpoint = client.connect(released.state, "tiny", env=dict(os.environ), python=Path(sys.executable))
+    until(lambda: endpoint.observe().deployments[blue].healthy is False)
     capsys.readouterr()
     assert released.deploy(2, "--approve", "--allow-ungated=the test changed the policy") == 6
     said = capsys.readouterr().err

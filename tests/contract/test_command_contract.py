@@ -104,7 +104,7 @@ def test_help_names_every_input_and_output(command: Any, tmp_path: Path, capsys:
 
 def test_common_inputs_and_outputs_are_the_documented_ones() -> None:
     assert [o.flag for o in declared(Common)] == [
-        "config", "state-dir", "report-dir", "backend", "python", "json", "quiet",
+        "config", "state-dir", "report-dir", "backend", "credential", "python", "json", "quiet",
     ]  # fmt: skip
     wanted = {"exit-code", "outcome", "message", "report-path", "report-digest"}
     for command in ACTIONS:

@@ -92,12 +92,13 @@ def untouched(ran: StepRun, folder: Path) -> None:
 def test_hostile_text_in_every_input(devops: Organisation, tmp_path: Path, verb: str) -> None:
     """One run for each input, those that all share once; through the small environment, as the extras do not matter."""
     cwd = project(tmp_path / "r")
-    agent = devops.agent(tmp_path / "agent", env={"GATES_EXTRAS": "gate"})
     shared = {option.name for option in declared(Common)} if verb != "validate-gate" else set()
     options = [option for option in declared(COMMANDS[verb].load().Inputs) if option.name not in shared]
 
     def one(camel: str) -> StepRun:
         given = {"stateDir": str(tmp_path / camel), camel: hostile(tmp_path)}
+        # An agent runs one task at a time: the SDK's key for what it hides lies in the agent's folder, one for all.
+        agent = devops.agent(tmp_path / f"agent-{camel}", env={"GATES_EXTRAS": "gate"})
         return run(agent, verb, cwd, given)[0]
 
     with ThreadPoolExecutor(2) as pool:

@@ -129,9 +129,10 @@ def convert(document: Document, into: type[T], *, at: Key = (), value: Any = Non
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint: the nearest known word, or all of them when none is near."""
+    """A hint: the nearest known word or the only one that begins so, or all of them when none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    begun = [name for name in names if len(word) > 2 and name.startswith(word)]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
 
 

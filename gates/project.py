@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from gates import inputs
 from gates.document import Document, convert, load_yaml, parse_yaml
+from gates.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,6 +193,9 @@ class Project:
 
 def load(path: Path, env: Mapping[str, str]) -> Project:
     """Read mlops.yml. Raises errors.InvalidInput with file, line and what to write instead."""
+    if not path.exists():
+        hint = "run `gates init` to write one, or name it with --config"
+        raise InvalidInput("the project file not found", file=path, hint=hint)
     document = load_yaml(path, "the project file", env=env)
     settings = convert(document, Mlops)
     if settings.backend == "azureml" and settings.workspace is None:

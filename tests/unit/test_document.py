@@ -70,4 +70,6 @@ def test_json_is_strict(tmp_path: Path) -> None:
 
 def test_a_hint_names_the_nearest_word_or_all() -> None:
     assert did_you_mean("treshold", ["threshold", "drift"]) == "did you mean 'threshold'?"
+    assert did_you_mean("deplo", ["deploy-blue-green", "drift-check"]) == "did you mean 'deploy-blue-green'?"
+    assert did_you_mean("end", ["endpoint status", "endpoint stop"]) == "known: endpoint status, endpoint stop"
     assert did_you_mean("zzz", ["threshold", "drift"]) == "known: drift, threshold"

@@ -64,6 +64,11 @@ def test_a_wrong_project_file_is_refused_on_its_line(text: str, message: str, tm
     assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(message)
 
 
+def test_where_there_is_no_project_file_the_error_says_what_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="project file not found; run `gates init` to write one, or name it"):
+        project.load(tmp_path / "mlops.yml", {})
+
+
 def test_a_model_s_name_is_one_that_registries_take(tmp_path: Path) -> None:
     for name in ("a/b", "-x", "a b", ""):
         with pytest.raises(InvalidInput, match=r"mlops\.yml:2: model: "):

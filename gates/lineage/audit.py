@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gates.canonical import canonical, digest
-from gates.chain import OURS, Chain, ChainBroken
+from gates.chain import GENESIS, OURS, Chain, ChainBroken
 from gates.errors import InvalidInput, Unavailable
 from gates.files import write_whole
 from gates.lineage.record import seconds
@@ -83,6 +83,16 @@ class AuditLog:
         if lost := [anchor for anchor in anchors if anchor not in known and not anchor.endswith("0" * 64)]:
             self.chain.verify(lost[0])
         return tuple(_event(f"{self.chain.path}:{number}", entry) for number, entry in enumerate(entries, start=1))
+
+    def after(self, head: str) -> tuple[Event, ...] | None:
+        """The events appended after `head`, oldest first; None when the log does not hold that head. ChainBroken."""
+        entries = self.chain.read()
+        places = {GENESIS: 0} | {str(entry["hash"]): place for place, entry in enumerate(entries, start=1)}
+        if head not in places:
+            return None
+        return tuple(
+            _event(f"{self.chain.path}:{n}", entries[n - 1]) for n in range(places[head] + 1, len(entries) + 1)
+        )
 
 
 def write_event(folder: Path, event: Event) -> Path:

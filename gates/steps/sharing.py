@@ -46,7 +46,7 @@ def renew(context: Context, version: ModelVersion, folder: LineageFolder) -> Non
         said = theirs.read_bytes() if theirs.is_file() else b""
         if have != said and said.startswith(have):
             folder.path.mkdir(parents=True, exist_ok=True)
-            for file in sorted(got.iterdir()):
+            for file in sorted(got.iterdir(), key=lambda file: file.name == STATEMENTS):  # last: until then, begin anew
                 write_whole(folder.path / file.name, file.read_bytes())
         elif have == said and (got / COPY).is_file():
             write_whole(folder.path / COPY, (got / COPY).read_bytes())
@@ -75,18 +75,18 @@ def publish_events(context: Context) -> None:
     own, mark = audit(context), context.state_dir / "audit.published"
     if not own.chain.path.is_file() or not context.backend.shared:
         return
-    events, heads = own.events(), [entry["hash"] for entry in own.chain.read()]
+    head = own.head()
     last = mark.read_text(encoding="ascii").strip() if mark.is_file() else GENESIS
-    if last != GENESIS and last not in heads:
-        raise Refused("has lost events that were published before", file=own.chain.path, hint="restore it from a copy")
-    done = 0 if last == GENESIS else heads.index(last) + 1
-    if done == len(events):
+    if last == head:
         return
+    events = own.after(last)
+    if events is None:
+        raise Refused("has lost events that were published before", file=own.chain.path, hint="restore it from a copy")
     with tempfile.TemporaryDirectory(dir=context.state_dir) as beside:
-        for event in events[done:]:
+        for event in events:
             write_event(Path(beside), event)
         context.backend.keep_events(Path(beside))
-    write_whole(mark, f"{heads[-1]}\n")
+    write_whole(mark, f"{head}\n")  # what another process appended meanwhile is published again, to no effect
 
 
 def published_events(context: Context) -> tuple[Event, ...]:

@@ -171,7 +171,8 @@ class Registry:
         self.set_tags(version, {ARCHIVED: "true"})
         if purge and version.digest and self.by_digest(version.name, version.digest) is None:
             home = self._state / "models" / version.name / digests.hexdigest(version.digest)
-            shutil.rmtree(home, ignore_errors=True)
+            if home.exists():
+                shutil.rmtree(home)
 
     def fetch(self, version: ModelVersion, into: Path) -> Path:
         """Put the version's bytes into the new folder `into`. Refused when they are not what was registered."""

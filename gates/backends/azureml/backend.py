@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gates import confidential
-from gates.backends.azureml import collected, jobs, schedules
+from gates.backends.azureml import asked_job, collected, job_outputs, jobs, schedules
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
 from gates.backends.azureml.journal import BlobJournal
 from gates.backends.azureml.lease import EndpointLease
+from gates.backends.azureml.references import data_uri
 from gates.backends.azureml.registry import Registry
 from gates.backends.azureml.storage import ROOT, Storage
 from gates.backends.azureml.traffic_log import TrafficLog
@@ -71,7 +72,7 @@ class AzureMLBackend:
     ) -> TrainedRun:
         if environment != "current":
             raise InvalidInput("--environment: the workspace builds the job's own", hint="leave it out")
-        asked = jobs.load(
+        asked = asked_job.load(
             job, model_output=model_output, compute=compute, timeout=timeout, run=self._run,
             pending=self._state / "azureml" / "pending", tags=tags or {},
         )  # fmt: skip
@@ -81,7 +82,7 @@ class AzureMLBackend:
         )
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
-        return dict(jobs.run_of(self._workspace, run_id)["metrics"])
+        return dict(job_outputs.run_of(self._workspace, run_id)["metrics"])
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         if version:
@@ -131,7 +132,7 @@ class AzureMLBackend:
     def fetch_data(self, reference: str, into: Path) -> Path:
         if into.exists():
             shutil.rmtree(into)
-        uri = jobs.data_uri(self._workspace, reference)
+        uri = data_uri(self._workspace, reference)
         return collected.as_table(self._storage.download(uri, into / "as-stored"), into / "collected.parquet")
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:

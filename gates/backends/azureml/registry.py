@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gates.backends import ModelVersion
-from gates.backends.azureml import jobs
 from gates.backends.azureml.calls import explained
 from gates.backends.azureml.client import quiet
 from gates.backends.azureml.lease import EndpointLease
+from gates.backends.azureml.references import resolved
 from gates.errors import Conflict, InvalidInput, Refused, Unavailable
 from gates.lineage.digest import model_digest
 
@@ -110,7 +110,7 @@ class Registry:
             raise Unavailable(f"{version.uri} is gone from the workspace", hint="see `gates model list`")
         into.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}.") as beside:
-            uri = jobs.resolved(self._workspace, str(found["properties"]["modelUri"]))
+            uri = resolved(self._workspace, str(found["properties"]["modelUri"]))
             got = self._storage.download(uri, Path(beside) / "model")
             if version.digest and model_digest(got) != version.digest:
                 raise Refused(

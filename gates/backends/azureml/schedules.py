@@ -15,7 +15,7 @@ import yaml
 
 from gates.backends.azureml.calls import explained
 from gates.backends.azureml.client import quiet
-from gates.backends.azureml.jobs import data_uri
+from gates.backends.azureml.references import data_uri
 from gates.backends.local.job_file import ask_sdk
 from gates.document import load_yaml
 from gates.errors import InvalidInput

@@ -1,0 +1,83 @@
+"""A job's log, streamed to its end: whole lines, none twice, no secret of ours among them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from gates.backends.azureml.calls import explain, scrub
+from gates.backends.azureml.client import quiet
+from gates.backends.azureml.submission import RUNNING, status_of_job
+from gates.errors import GatesError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gates.backends.azureml.client import Workspace
+
+_STREAM_PATIENCE = 600.0
+"""Seconds that a job's log may be out of reach before we give up; the job goes on."""
+_SAID_BY_SDK = re.compile(r"^(RunId: |Web View: |Execution Summary$|=+$|Streaming \S+$)")
+
+
+def follow(workspace: Workspace, name: str, hear: Callable[[str], None]) -> str:
+    """Stream until the job has ended; its status. A stream that breaks goes on where it was."""
+    seen, since = 0, time.monotonic()
+    while True:
+        out = _Lines(hear, skip=seen)
+        trouble: GatesError | None = None
+        try:
+            with quiet(out):
+                workspace.ml.jobs.stream(name)
+        except GatesError:
+            raise
+        except Exception as error:
+            trouble = None if type(error).__name__ == "JobException" else explain(f"the log of job {name}", error)
+            if trouble is None and type(error).__name__ != "JobException":
+                raise
+        finally:
+            out.finish()
+        if out.count > seen:
+            seen, since = out.count, time.monotonic()
+        try:
+            status = status_of_job(workspace, name)
+        except Unavailable as error:
+            status, trouble = "Unknown", error
+        if status is None:
+            raise Unavailable(f"job {name} is gone from the workspace", hint="somebody deleted it; train again")
+        if status not in RUNNING:
+            return status
+        if time.monotonic() - since > _STREAM_PATIENCE and trouble is not None:
+            raise Unavailable(f"{trouble.what}; job {name} goes on", hint="run the same command again to go on with it")
+        time.sleep(2.0)
+
+
+class _Lines(io.TextIOBase):
+    """A stream that hands on whole lines, without what the SDK says of itself, and without the first `skip`."""
+
+    def __init__(self, hear: Callable[[str], None], *, skip: int = 0) -> None:
+        self._hear, self._skip, self._rest, self.count = hear, skip, "", 0
+        self._out, self._err = sys.stdout, sys.stderr  # whoever hears a line may print it: not to us again
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._say(line)
+        return len(text)
+
+    def finish(self) -> None:
+        if self._rest:
+            self._say(self._rest)
+            self._rest = ""
+
+    def _say(self, line: str) -> None:
+        if not line.strip() or _SAID_BY_SDK.match(line):
+            return
+        self.count += 1
+        if self.count > self._skip:
+            with contextlib.redirect_stdout(self._out), contextlib.redirect_stderr(self._err):
+                self._hear(scrub(line))

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 import zipfile
 from pathlib import Path
 
@@ -72,10 +71,8 @@ def test_build_uses_pips_indexes_and_is_cached(
     assert environments.describe(python, env).version == environments.describe(PYTHON, env).version
 
     said.clear()
-    begun = time.monotonic()
     assert environments.build(lines[::-1], python=PYTHON, cache=cache, env=env, say=said.append) == python
-    assert said == []
-    assert time.monotonic() - begun < 5
+    assert said == [], "it is the same, and nothing was built"
     other = environments.build(["gatesprobe"], python=PYTHON, cache=cache, env=env, say=said.append)
     assert other != python
     assert version_of(other, "gatesprobe") == "2.0"

@@ -1,10 +1,11 @@
 """False alarms and detection on the shifts of 'Failing Loudly' (Rabanser et al. 2019), by our default rule.
 
 Run: `python -m benchmarks.failing_loudly [trials]`; with `--peers` the defaults of Evidently and alibi-detect judge the
-same tables (1,000 rows), each in an environment that is made for it. Twenty numeric columns, one of ten classes, 5,000
-reference rows. A trial raises an alarm when any column drifted; Evidently's own rule, half of the columns, beside it.
-'significance only' is the same scan judged without effect sizes: what tools do that stop at a p-value. A shift below
-the effect limits is measured, and called drift only by tighter limits ('tight': KS 0.05, PSI 0.05).
+same tables (1,000 rows; every table follows from its trial's number), each in an environment that is made for it.
+Twenty numeric columns, one of ten classes, 5,000 reference rows. A trial raises an alarm when any column drifted;
+Evidently's own rule, half of the columns, beside it. 'significance only' is the same scan judged without effect sizes:
+what tools do that stop at a p-value. A shift below the effect limits is measured, and called drift only by tighter
+limits ('tight': KS 0.05, PSI 0.05).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from gates.drift.source import from_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from gates.drift.found import ColumnDrift
 
 COLUMNS = 20
 
@@ -98,57 +102,79 @@ print(alarms)
 
 
 TIGHT = 0.05
+ROUND = 25
+"""Trials of every shift before the next round begins: a run that is ended early has the same number for each row."""
 HEADS = {"evidently": ["Evidently, any column", "Evidently, half of them"], "alibi-detect": ["alibi-detect"]}
+OURS = ("ours, default", "ours, tight", "significance only")
 
 
-def beside_peers(trials: int, peers: dict[str, str]) -> None:
-    """Alarms of our rules and of the peers' defaults on the same tables of 1,000 rows; any column counts."""
+def ours(found: tuple[ColumnDrift, ...]) -> list[bool]:
+    """Whether each of `OURS` raises an alarm."""
+    return [
+        any(d.drifted for d in decide(found)),
+        any(d.drifted for d in decide(found, ks_max=TIGHT, psi_max=TIGHT)),
+        any(c.p is not None and c.p < 0.05 for c in found),
+    ]
+
+
+def asked(peer: str, python: str, folder: str, trials: int) -> list[int]:
+    """Alarms of each rule of the peer over the tables in the folder."""
+    said = subprocess.run(
+        [python, "-W", "ignore", "-c", PEERS[peer], folder, str(trials)], check=True, capture_output=True, text=True
+    ).stdout.split()
+    return [int(count) for count in said[-len(HEADS[peer]) :]]
+
+
+def one_round(shift: Shift, rows: int, trials: range, peers: dict[str, str]) -> list[int]:
+    """Alarms of each rule on the same tables: ours, then those of each peer."""
+    alarms = [0] * len(OURS)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, trial in enumerate(trials):
+            rng = np.random.default_rng([trial, rows])
+            pair = draw(rng, 5000, Shift()), draw(rng, rows, shift)
+            for i, alarm in enumerate(ours(scan(from_table(pair[0]), from_table(pair[1])))):
+                alarms[i] += alarm
+            for side, table in zip(("reference", "current"), pair, strict=True):
+                if peers:
+                    pq.write_table(table, f"{folder}/{number}-{side}.parquet")
+        return alarms + [n for peer, python in peers.items() for n in asked(peer, python, folder, len(trials))]
+
+
+def measure(trials: int, rows: int, peers: dict[str, str], out: Path | None) -> None:
+    """Print the table, and after each round write it to `out`."""
+    heads = [*OURS, *(head for peer in peers for head in HEADS[peer])]
+    alarms = {name: [0] * len(heads) for name in SHIFTS}
+    for first in range(0, trials, ROUND):
+        numbers = range(first, min(first + ROUND, trials))
+        for name, shift in SHIFTS.items():
+            new = one_round(shift, rows, numbers, peers)
+            alarms[name] = [a + b for a, b in zip(alarms[name], new, strict=True)]
+        table = _table(heads, alarms, numbers.stop, rows)
+        if out is not None:
+            out.write_text(table)
+    print(table)
+
+
+def _table(heads: list[str], alarms: dict[str, list[int]], trials: int, rows: int) -> str:
+    lines = [f"{trials} trials each, {rows:,} rows", "", f"| shift | {' | '.join(heads)} |"]
+    lines.append(f"| --- {'| ---: ' * len(heads)}|")
+    lines += [f"| {name} | {' | '.join(f'{n / trials:.0%}' for n in found)} |" for name, found in alarms.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="?", type=int, default=200)
+    parser.add_argument("--rows", default="200,1000,5000", help="rows of the current data; with --peers: 1000")
+    parser.add_argument("--peers", action="store_true", help="make an environment for each peer, and ask it too")
+    parser.add_argument("--out", type=Path, help="the table so far, written after each round of 25 trials")
+    options = parser.parse_args()
+    peers = {name: str(drift_peers.interpreter(name)) for name in HEADS} if options.peers else {}
     for name, python in peers.items():
-        print(drift_peers.versions(name, python))
-    heads = ["ours, default", "ours, tight", "significance only", *(head for peer in peers for head in HEADS[peer])]
-    print(f"{trials} trials each, 1,000 rows\n\n| shift | {' | '.join(heads)} |")
-    print(f"| --- {'| ---: ' * len(heads)}|")
-    for name, shift in SHIFTS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            alarms = [0, 0, 0]
-            for trial in range(trials):
-                rng = np.random.default_rng([trial, 1000])
-                pair = draw(rng, 5000, Shift()), draw(rng, 1000, shift)
-                found = scan(from_table(pair[0]), from_table(pair[1]))
-                alarms[0] += any(d.drifted for d in decide(found))
-                alarms[1] += any(d.drifted for d in decide(found, ks_max=TIGHT, psi_max=TIGHT))
-                alarms[2] += any(c.p is not None and c.p < 0.05 for c in found)
-                for side, table in zip(("reference", "current"), pair, strict=True):
-                    pq.write_table(table, f"{folder}/{trial}-{side}.parquet")
-            for peer, python in peers.items():
-                said = subprocess.run(
-                    [python, "-W", "ignore", "-c", PEERS[peer], folder, str(trials)],
-                    check=True, capture_output=True, text=True,
-                ).stdout.split()[-len(HEADS[peer]) :]  # fmt: skip
-                alarms += [int(count) for count in said]
-        print(f"| {name} | {' | '.join(f'{count / trials:.0%}' for count in alarms)} |", flush=True)
-
-
-def main(trials: int) -> None:
-    print(f"{trials} trials each\n\n| shift | rows | alarm | significance only |\n| --- | --- | --- | --- |")
-    for name, shift in SHIFTS.items():
-        for rows in (200, 1000, 5000):
-            ours = naive = 0
-            for trial in range(trials):
-                rng = np.random.default_rng([trial, rows])
-                reference = from_table(draw(rng, 5000, Shift()))
-                found = scan(reference, from_table(draw(rng, rows, shift)))
-                ours += any(d.drifted for d in decide(found))
-                naive += any(c.p is not None and c.p < 0.05 for c in found)
-            print(f"| {name} | {rows} | {ours / trials:.0%} | {naive / trials:.0%} |", flush=True)
+        print(drift_peers.versions(name, python), flush=True)
+    for rows in [1000] if peers else [int(n) for n in options.rows.split(",")]:
+        measure(options.trials, rows, peers, options.out)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trials", nargs="?", type=int, default=100)
-    parser.add_argument("--peers", action="store_true", help="make an environment for each peer, and ask it too")
-    options = parser.parse_args()
-    if options.peers:
-        beside_peers(options.trials, {name: str(drift_peers.interpreter(name)) for name in HEADS})
-    else:
-        main(options.trials)
+    main()

@@ -20,6 +20,7 @@ from gates.stats.chi2 import contingency
 from gates.stats.distances import compare, jensen_shannon
 from gates.stats.ks import p_value
 from gates.stats.psi import BINS, Edges, bin_counts, distinct, psi, quantile_edges
+from gates.stats.segments import Near, segment_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,6 +61,57 @@ def samples(base: ColumnDrift, x: NDArray[Any], y: NDArray[Any]) -> ColumnDrift:
         range_cur=_range(base, y[0], y[-1]),
         histogram=plot,
     )
+
+
+def against_values(base: ColumnDrift, held: Sketch, y: NDArray[Any]) -> ColumnDrift:
+    """Exact, as `samples` is: a sketch that holds every value, beside current y (m,), sorted and of the points' dtype.
+
+    No reference value is unfolded; y is passed over only where it stands between the points, so hardly ever for a
+    column of few values.
+    """
+    empty = _empty(base)
+    if empty:
+        return replace(base, reason=empty)
+    n, m = held.n, len(y)
+    total = cells(y, held.points)
+    ks = max(
+        float(np.abs(held.at / n - total.at_most / m).max()), float(np.abs(held.below / n - total.below / m).max())
+    )
+    out = _shape(base, held.deviation, None if total.infinite else w1_known(held, total, y), 0.0)
+    return replace(
+        _binned(out, *_frozen_bins(held, total)),
+        ks=ks,
+        p=p_value(ks, n, m),
+        range_ref=_range(base, held.points[0], held.points[-1]),
+        range_cur=_range(base, y[0], y[-1]),
+        histogram=_plot_known(held, y),
+    )
+
+
+def w1_known(held: Sketch, cur: Cells, y: NDArray[Any]) -> float:
+    """∫ |F − G| of a sketch that holds every value: F is level between points, so that G crosses it once at most.
+
+    In a cell where it does, the integral is cut at the value with which G reaches F's level.
+    """
+    n, m = held.n, len(y)
+    near = Near(held.points[len(held.points) // 2], min(held.points[0], y[0]), max(held.points[-1], y[-1]))
+    at = near(held.points)
+    width, level = np.diff(at), held.lo[:-1] / n
+    g_from = cur.at_most[:-1] / m
+    g = g_from * width + cur.inside / m
+    value = np.abs(level * width - g)
+    reached = -(-held.lo[:-1] * m // n)
+    """How many current values it takes for G to reach F."""
+    crossed = np.flatnonzero((cur.at_most[:-1] < reached) & (reached <= cur.below[1:]))
+    if len(crossed):
+        start, stop = cur.at_most[:-1][crossed], reached[crossed]
+        turn = near(y[stop - 1])
+        before = turn - at[:-1][crossed]
+        sums = segment_sums(y, start, stop, near)
+        g_before = g_from[crossed] * before + ((stop - start) * turn - sums) / m
+        flat, rest = level[crossed], at[1:][crossed] - turn
+        value[crossed] = flat * before - g_before + (g[crossed] - g_before) - flat * rest
+    return float(value.sum()) + (cur.left + cur.right) / m
 
 
 def _edges(x: NDArray[Any]) -> Edges:
@@ -234,6 +286,18 @@ def _plot(x: NDArray[Any], y: NDArray[Any]) -> Histogram | None:
         return None
     ref, cur = _below(x, edges), _below(y, edges)
     return _histogram(ref / len(x), cur / len(y), edges)
+
+
+def _plot_known(held: Sketch, y: NDArray[Any]) -> Histogram | None:
+    """`_plot` of every reference value and y."""
+    n, m = held.n, len(y)
+    first, last = held.points[np.searchsorted(held.at, [n // 100, n - 1 - n // 100], side="right")]
+    edges = _plot_edges(min(float(first), float(y[m // 100])), max(float(last), float(y[-1 - m // 100])))
+    if edges is None:
+        return None
+    ranks = np.cumsum(_below(held.points, edges))
+    ref = np.diff(np.append(0, held.at)[ranks], prepend=0)
+    return _histogram(ref / n, _below(y, edges) / m, edges)
 
 
 def _below(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -156,10 +156,14 @@ def _against(
         seen = [len(b.values) for b in batches]
         after = replace(base, n_cur=sum(seen), nulls_cur=current.rows - sum(seen), reason="the reference has no value")
         return with_missing(after)
-    if room is None and held.sketch.exact and held.sketch.n * _ROOM <= memory and not streamed:
+    if room is None and held.sketch.exact and not streamed:
         y = next(iter(batches))
         full = replace(base, n_cur=len(y.values), nulls_cur=y.nulls + y.nans, method="exact")
-        return with_missing(compared.samples(full, held.sketch.expand(), y.values))
+        if y.values.dtype == held.sketch.points.dtype:
+            return with_missing(compared.against_values(full, held.sketch, y.values))
+        if held.sketch.n * _ROOM <= memory:
+            return with_missing(compared.samples(full, held.sketch.expand(), y.values))
+        batches = iter((y,))
     return with_missing(compared.sketched(base, held.sketch, batches))
 
 

@@ -105,10 +105,42 @@ def test_a_profile_of_10001_points_brackets_ks_within_a_ten_thousandth() -> None
     assert (found.psi, found.js, found.psi_raw) == (exact.psi, exact.js, exact.psi_raw)
 
 
-def test_a_profile_that_holds_every_value_is_exact() -> None:
+@given(
+    ref=FLOATS,
+    cur=FLOATS,
+    offset=st.sampled_from([0.0, 1e9]),
+    dtype=st.sampled_from([pa.float64(), pa.float32(), pa.int64(), pa.timestamp("us"), pa.decimal128(24, 6)]),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_profile_that_holds_every_value_gives_what_the_file_gives(
+    ref: list[Any], cur: list[Any], offset: float, dtype: Any
+) -> None:
+    """Every figure, whether current values stand on the profile's points, between them or beside them."""
+    whole = not pa.types.is_floating(dtype) and not pa.types.is_decimal(dtype)
+
+    def column(values: list[Any]) -> pa.Array[Any]:
+        kept = [None if v is None or (v != v and not pa.types.is_floating(dtype)) else v + offset for v in values]
+        numbers = pa.array([None if v is None else int(v) for v in kept] if whole else kept, from_pandas=False)
+        return numbers.cast(pa.int64()).cast(dtype) if whole else numbers.cast(pa.float64()).cast(dtype)
+
+    a, b = column(ref), column(cur)
+    exact, found = one(a, b), scan(build(source(x=a)), source(x=b))[0]
+    assert found.method == "exact"
+    for left, right in ((found.w1, exact.w1), (found.w1_scaled, exact.w1_scaled)):
+        assert left == (None if right is None else pytest.approx(right, rel=1e-12, abs=1e-12 * (1 + offset)))
+    assert replace(found, w1=None, w1_scaled=None) == replace(exact, w1=None, w1_scaled=None)
+
+
+def test_a_profile_that_holds_every_value_gives_what_the_file_gives_on_many_rows() -> None:
     rng = np.random.default_rng(5)
-    x, y = rng.integers(0, 40, 30_000), rng.integers(0, 41, 20_000)
-    assert scan(build(source(x=x)), source(x=y))[0] == one(x, y)
+    few, moved = rng.integers(0, 40, 30_000), rng.integers(0, 41, 20_000)
+    between = rng.normal(size=20_000) * 10 + 20
+    infinite = np.append(few, [np.inf, -np.inf])
+    for x, y in ((few, moved), (few + 0.0, between), (infinite, between), (few + 0.0, moved.astype(np.float32))):
+        exact, found = one(x, y), scan(build(source(x=x)), source(x=y))[0]
+        assert found.w1 == (None if exact.w1 is None else pytest.approx(exact.w1, rel=1e-12))
+        assert found.w1_scaled == (None if exact.w1_scaled is None else pytest.approx(exact.w1_scaled, rel=1e-12))
+        assert replace(found, w1=None, w1_scaled=None) == replace(exact, w1=None, w1_scaled=None)
 
 
 @pytest.mark.parametrize("memory", [2**31, 3000, 200])

@@ -126,6 +126,9 @@ class _Connection(BaseHTTPRequestHandler):
         return planted or done
 
     def _body(self) -> bytes:
+        """The body. A proxy's clients send it apart, and only when what went before is acknowledged: so at once."""
+        if hasattr(socket, "TCP_QUICKACK"):  # Linux; elsewhere each body takes 40 ms
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = []

@@ -19,6 +19,10 @@ EXACT_UP_TO = 10_000
 
 _SMIRNOV_UP_TO = 1_000_000
 _SLAB = 1 << 14
+_SPAN = 640.0
+"""Largest log of b^-width at which a row of paths is summed: e^640 times any of them is below the largest float."""
+_FAR = 250.0
+"""Largest squared distance, n m / (n + m) d^2, there: p is then over e^-500, and no path's weight is lost."""
 _STIRLING = (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
 """B_2j / (2j (2j − 1)), Bernoulli numbers, highest power first."""
 _STIRLING_ERRORS = (
@@ -60,11 +64,61 @@ def _exact_equal(n: int, reach: int) -> float:
 
 
 def _exact_unequal(n: int, m: int, g: int, reach: int) -> float:
-    """P(i, j) = i/(i+j) P(i-1, j) + j/(i+j) P(i, j-1), 1 outside the band: only sums of positives, by antidiagonals.
-
-    P(i, j) is the share of paths from (0, 0) to (i, j) that touch |i m/g - j n/g| >= reach.
-    """
+    """The share of paths from (0, 0) to (n, m) that touch |i m/g - j n/g| >= reach; only sums of positives."""
+    n, m = min(n, m), max(n, m)
     slope, rise = m // g, n // g
+    at = np.arange(n + 1, dtype=np.int64) * slope
+    low, high = np.maximum((at - reach) // rise + 1, 0), np.minimum(-(-(at + reach) // rise) - 1, m)
+    if np.any(low > high):
+        return 1.0
+    span = (int((high - low).max()) + 1) * math.log1p(n / m)
+    z2 = (reach * g / n / m) ** 2 * n * m / (n + m)
+    if span > _SPAN or z2 > _FAR:
+        return _by_diagonals(n, m, slope, rise, reach)
+    return _by_rows(n, m, low, high)
+
+
+def _by_rows(n: int, m: int, low: NDArray[np.int64], high: NDArray[np.int64]) -> float:
+    """R(i, j) = b R(i, j-1) + a R(i-1, j) with b = m/(n+m), a = 1 - b: paths that touched, times a^i b^j.
+
+    Row i, from low[i] to high[i], is a running sum of the row before once divided by b^(j - low[i]), so that n ≤ m
+    steps do. What lies beyond the band is all paths: the binomial probability of i in i + j.
+    """
+    b = m / (n + m)
+    a = 1.0 - b  # without rounding, as b ≥ 1/2: else the weights of 20,000 steps are off by 1e-12
+    columns = np.arange(int(high[0]) + 1, m + 1)
+    row = np.zeros(m + 1)
+    row[columns] = _binomial(np.searchsorted(high, columns) - 1, columns, a, b)
+    left = np.zeros(n + 1)
+    inner = np.flatnonzero(low)
+    left[inner] = b * _binomial(inner, low[inner] - 1, a, b)
+    powers = b ** np.arange(int((high - low).max()) + 1, dtype=np.float64)
+    scaled, held = a / powers, np.empty_like(powers)
+    accumulate, multiply = np.add.accumulate, np.multiply
+    for start, stop, edge in zip(low[1:].tolist(), (high[1:] + 1).tolist(), left[1:].tolist(), strict=True):
+        width = stop - start
+        now, sums = row[start:stop], held[:width]
+        multiply(now, scaled[:width], out=sums)
+        sums[0] += edge
+        accumulate(sums, out=sums)
+        multiply(sums, powers[:width], out=now)
+    return float(row[m] / _binomial(np.array([n]), np.array([m]), a, b)[0])
+
+
+def _binomial(i: NDArray[np.int64], j: NDArray[np.int64], a: float, b: float) -> NDArray[np.float64]:
+    """(k,) C(i + j, i) a^i b^j by Loader 2000; i, j (k,) whole and ≥ 0, a + b = 1."""
+    found = np.where(i == 0, b ** j.astype(np.float64), a ** i.astype(np.float64))
+    both = np.flatnonzero((i > 0) & (j > 0))
+    v, w = i[both].astype(np.float64), j[both].astype(np.float64)
+    found[both] = _loader(v + w, v, (v + w) * a, (v + w) * b)
+    return found
+
+
+def _by_diagonals(n: int, m: int, slope: int, rise: int, reach: int) -> float:
+    """P(i, j) = i/(i+j) P(i-1, j) + j/(i+j) P(i, j-1), 1 outside the band, by antidiagonals: of any width and distance.
+
+    P(i, j) is the share of paths from (0, 0) to (i, j) that touch the band's edge.
+    """
     outside = np.ones(n + 2)
     """outside[i + 1] on the diagonal i + j = s; what lies beyond the band is 1."""
     outside[1] = 0.0
@@ -74,8 +128,6 @@ def _exact_unequal(n: int, m: int, g: int, reach: int) -> float:
     for s in range(1, n + m + 1):
         low = max(0, s - m, (s * rise - reach) // span + 1)
         high = min(n, s, -((-s * rise - reach) // span) - 1)
-        if low > high:
-            return 1.0
         i = index[low : high + 1]
         row = (i * outside[low : high + 1] + (s - i) * outside[low + 1 : high + 2]) / s
         outside[first + 1 : low + 1] = 1.0
@@ -127,6 +179,16 @@ def _stirling_error(k: NDArray[np.float64]) -> NDArray[np.float64]:
     return series
 
 
+def _loader(
+    n: NDArray[np.float64], v: NDArray[np.float64], mean: NDArray[np.float64], rest: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The binomial probability of v in n with means n p and n q, 0 < v < n (Loader 2000, section 2)."""
+    log_terms = _stirling_error(n) - _stirling_error(v) - _stirling_error(n - v)
+    log_terms -= _deviance(v, mean) + _deviance(n - v, rest)
+    found: NDArray[np.float64] = np.exp(log_terms) * np.sqrt(n / (2 * math.pi * v * (n - v)))
+    return found
+
+
 def _deviance(k: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """k log(k / mean) + mean - k without cancellation where k is near mean (Loader 2000, section 4)."""
     away = k - mean
@@ -166,10 +228,7 @@ def _terms(n: int, d: float, start: int, stop: int) -> float:
     v = np.arange(start, stop, dtype=np.float64)
     v = v[n - v - n * d > 0.0]
     p, q = d + v / n, (n - v - n * d) / n
-    log_terms = _stirling_error(np.array([float(n)]))[0] - _stirling_error(v) - _stirling_error(n - v)
-    log_terms -= _deviance(v, n * p) + _deviance(n - v, n * q)
-    binomial = np.exp(log_terms) * np.sqrt(n / (2 * math.pi * v * (n - v)))
-    return float(np.sum(binomial * (d / p)))
+    return float(np.sum(_loader(np.array([float(n)]), v, n * p, n * q) * (d / p)))
 
 
 def _pelz_good(n: int, x: float) -> float:

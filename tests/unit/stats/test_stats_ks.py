@@ -43,12 +43,32 @@ def test_asymptotic_p_value_equals_scipy(n: int, m: int, z: float) -> None:
     assert ks.p_value(d, n, m) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(("n", "m"), [(10_000, 9_999), (10_000, 10_000), (9_973, 128), (10_000, 1)])
-def test_large_exact_samples_equal_scipy(n: int, m: int) -> None:
+@pytest.mark.parametrize(("n", "m"), [(10_000, 9_999), (10_000, 10_000), (9_973, 128), (10_000, 1), (5_000, 1_000)])
+@pytest.mark.parametrize("shift", [0.01, 0.06, 0.4])
+def test_large_exact_samples_equal_scipy(n: int, m: int, shift: float) -> None:
+    """A little, some and a lot, so that both ways of counting paths are gone; to twelve digits, not places."""
     rng = np.random.default_rng(n)
-    x, y = np.sort(rng.normal(size=n)), np.sort(rng.normal(size=m) + 0.01)
+    x, y = np.sort(rng.normal(size=n)), np.sort(rng.normal(size=m) + shift)
     d = compare(x, y).ks
-    assert ks.p_value(d, n, m) == pytest.approx(scipy_stats.ks_2samp(x, y).pvalue, abs=1e-12)
+    expected = scipy_stats.ks_2samp(x, y).pvalue
+    assert ks.p_value(d, n, m) == pytest.approx(expected, rel=2e-12, abs=0)
+    assert ks.p_value(d, m, n) == ks.p_value(d, n, m)
+
+
+@given(n=st.integers(1, 400), m=st.integers(1, 400), share=st.floats(0.0, 1.0))
+@settings(max_examples=80, deadline=None)
+def test_both_ways_of_counting_paths_agree(n: int, m: int, share: float) -> None:
+    n, m = min(n, m), max(n, m)
+    g = math.gcd(n, m)
+    slope, rise = m // g, n // g
+    reach = 1 + int(share * (n * slope - 1))
+    at = np.arange(n + 1, dtype=np.int64) * slope
+    low, high = np.maximum((at - reach) // rise + 1, 0), np.minimum(-(-(at + reach) // rise) - 1, m)
+    if np.any(low > high):
+        assert ks._exact_unequal(n, m, g, reach) == 1.0
+        return
+    slow = ks._by_diagonals(n, m, slope, rise, reach)
+    assert ks._by_rows(n, m, low, high) == pytest.approx(slow, rel=1e-11, abs=1e-250)
 
 
 def test_no_distance_is_certain_and_full_distance_is_rare() -> None:

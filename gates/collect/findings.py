@@ -45,8 +45,6 @@ def _sarif(value: Any, path: Path) -> FindingsFacts:
         raise _not("sarif", path, f"version {value['version']}")
     counts, samples, completed = {"error": 0, "warning": 0, "note": 0}, [], True
     for run in value["runs"]:
-        rules = {rule.get("id"): rule for rule in run["tool"]["driver"].get("rules", ())}
-        ordered = list(run["tool"]["driver"].get("rules", ()))
         completed &= all(call.get("executionSuccessful") is True for call in run.get("invocations", ()))
         if run.get("results") is None:  # 3.14.23: null says that the scan did not run to its end
             completed = False
@@ -55,9 +53,9 @@ def _sarif(value: Any, path: Path) -> FindingsFacts:
                 continue
             if result.get("kind", "fail") != "fail":
                 continue
-            index = result.get("ruleIndex", -1)
-            rule = rules.get(result.get("ruleId")) or (ordered[index] if 0 <= index < len(ordered) else {})
-            level = result.get("level") or rule.get("defaultConfiguration", {}).get("level", "warning")
+            level = result.get("level") or _rule(result, run["tool"]).get("defaultConfiguration", {}).get(
+                "level", "warning"
+            )
             if level == "none":
                 continue
             counts[level] += 1
@@ -65,14 +63,33 @@ def _sarif(value: Any, path: Path) -> FindingsFacts:
     return FindingsFacts("sarif", counts, len(value["runs"]), completed, tuple(sorted(samples)[:SAMPLES]))
 
 
+def _rule(result: dict[str, Any], tool: dict[str, Any]) -> dict[str, Any]:
+    """The rule of a result, by id, else by index (3.27.5-7, 3.52): rules may stand with the driver or with an
+    extension, as those of a scanner's rule packs do. Empty where the file does not describe it.
+    """
+    parts = [part.get("rules") or () for part in (tool["driver"], *(tool.get("extensions") or ()))]
+    named = result.get("rule") or {}
+    wanted = result.get("ruleId", named.get("id"))
+    for rule in (rule for part in parts for rule in part):
+        if wanted is not None and rule.get("id") == wanted:
+            return dict(rule)
+    part, index = 1 + named.get("toolComponent", {}).get("index", -1), result.get("ruleIndex", named.get("index", -1))
+    inside = 0 <= part < len(parts) and 0 <= index < len(parts[part])
+    return dict(parts[part][index]) if inside else {}
+
+
 def _great_expectations(value: Any, path: Path) -> FindingsFacts:
-    """A validation result or a checkpoint result: whatever holds `results` of expectations, at any depth."""
+    """A validation result or a checkpoint result: whatever holds `results` of expectations, at any depth.
+
+    A suite that says of itself that it did not succeed is believed, also where none of its results says so.
+    """
     suites = list(_suites(value))
     if not suites:
         raise _not("great_expectations", path, "it holds no results of expectations")
     unsuccessful, exceptions, samples, evaluated = 0, 0, [], 0
     for suite in suites:
-        for result in suite:
+        before = unsuccessful + exceptions
+        for result in suite["results"]:
             evaluated += 1
             raised = _raised(result.get("exception_info") or {})
             if raised or result["success"] is not True:
@@ -81,6 +98,7 @@ def _great_expectations(value: Any, path: Path) -> FindingsFacts:
                 samples.append(f"{kind} {config.get('kwargs', {}).get('column', '')}".strip()[:200])
             exceptions += raised
             unsuccessful += not raised and result["success"] is not True
+        unsuccessful += suite.get("success", True) is not True and before == unsuccessful + exceptions
     counts = {"unsuccessful": unsuccessful, "exception": exceptions}
     return FindingsFacts("great_expectations", counts, evaluated, True, tuple(sorted(samples)[:SAMPLES]))
 
@@ -96,7 +114,7 @@ def _suites(value: Any) -> Any:
     if isinstance(value, dict):
         results = value.get("results")
         if isinstance(results, list) and all(isinstance(one, dict) and "success" in one for one in results):
-            yield results
+            yield value
             return
         for inner in value.values():
             yield from _suites(inner)
@@ -109,8 +127,8 @@ def _junit(raw: bytes, path: Path) -> FindingsFacts:
     """Test cases are counted one by one; what a suite's attributes claim beyond them is believed when it is worse."""
     from xml.etree import ElementTree as ET
 
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
-        raise _not("junit", path, "it declares a document type or entities")
+    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw or b"\0" in raw:  # in UTF-16 they would not be seen
+        raise _not("junit", path, "it declares a document type or entities, or is not UTF-8")
     try:
         root = ET.fromstring(raw)  # noqa: S314  # no document type, so no entities: checked above
     except ET.ParseError as error:
@@ -127,10 +145,9 @@ def _junit(raw: bytes, path: Path) -> FindingsFacts:
                 if level != "skipped":
                     samples.append(f"{level} {case.get('classname', '')}.{case.get('name', '')}"[:200])
                 break
-    suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
     for level, attribute in (("failure", "failures"), ("error", "errors")):
-        claimed = [suite.get(attribute, "0") for suite in suites]
-        if not all(one.isdigit() for one in claimed):
+        claimed = [suite.get(attribute, "0") for suite in (root, *root.findall("testsuite"))]
+        if not all(one.isdecimal() for one in claimed):
             raise _not("junit", path, f"{attribute} is no count: {claimed}")
-        counts[level] = max(counts[level], sum(int(one) for one in claimed))
+        counts[level] = max(counts[level], int(claimed[0]), sum(int(one) for one in claimed[1:]))
     return FindingsFacts("junit", counts, len(cases), True, tuple(sorted(samples)[:SAMPLES]))

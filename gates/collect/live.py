@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from gates.checks.rate_ratio import Window
@@ -13,12 +15,13 @@ class Live(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Evidence of one stage of a rollout. Series are in the unit of their signal, in order of time.
 
     mirroring: only copies reached the new deployment. windows: by signal, (bad, n) of the candidate and (bad, n) of the
-    champion at one split of the traffic each.
+    champion at one split of the traffic each. accuracy: the gated one, where labels come during the rollout.
     """
 
     final: bool
     champion_absent: bool
     mirroring: bool = False
+    accuracy: float | None = None
     counts: dict[str, tuple[int, int]] = {}
     champion_counts: dict[str, tuple[int, int]] = {}
     samples: dict[str, list[float]] = {}
@@ -34,6 +37,7 @@ def dump(evidence: Evidence) -> bytes:
             final=evidence.final,
             champion_absent=evidence.champion_absent,
             mirroring=bool(evidence.facts.get("mirroring")),
+            accuracy=evidence.facts.get("accuracy"),
             counts={name: (seen.bad, seen.n) for name, seen in evidence.counts.items()},
             champion_counts={name: (seen.bad, seen.n) for name, seen in evidence.champion_counts.items()},
             samples={name: values.tolist() for name, values in evidence.samples.items()},
@@ -58,6 +62,7 @@ def load(raw: bytes) -> Evidence:
     windows = {
         name: tuple(Window(Counted(a, n), Counted(b, m)) for a, n, b, m in some) for name, some in live.windows.items()
     }
+    facts: dict[str, Any] = {"windows": windows, "mirroring": live.mirroring, "accuracy": live.accuracy}
     return Evidence(
         final=live.final,
         champion_absent=live.champion_absent,
@@ -65,5 +70,5 @@ def load(raw: bytes) -> Evidence:
         champion_counts={name: Counted(*seen) for name, seen in live.champion_counts.items()},
         samples={name: np.asarray(values, dtype=np.float64) for name, values in live.samples.items()},
         champion_samples={name: np.asarray(values, dtype=np.float64) for name, values in live.champion_samples.items()},
-        facts={**({"windows": windows} if windows else {}), **({"mirroring": True} if live.mirroring else {})},
+        facts={name: fact for name, fact in facts.items() if fact},
     )

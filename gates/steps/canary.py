@@ -27,26 +27,36 @@ if TYPE_CHECKING:
     from gates.verdict import GateReport
 
 BUILT_IN = "builtin.errors"
+METRIC = "builtin.accuracy"
+DOWN = 0.02
+"""The share of its gated accuracy that a version may lose among customers before the built-in canary refuses it."""
+FEWEST_WRONG = 0.005
+"""A model gated at more than 99.5 % is compared as if it erred so often: no ratio to almost nothing can be shown."""
 
 
 @dataclass
 class Judging:
-    """Judges a rollout's evidence under one policy and remembers the last of each stage. model: as in report.v1."""
+    """Judges a rollout's evidence under one policy and remembers the last of each stage. model: as in report.v1.
+
+    accuracy: the gated one, where labels come during the rollout; the built-in canary then watches it too.
+    """
 
     policy: Policy
     step: str
     today: Callable[[], date]
     model: Mapping[str, Any]
+    accuracy: float | None = None
     reports: dict[str, GateReport] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
 
     def gate(self, stage: str) -> Analyse | None:
         """A stage as the machine asks it; None when the policy has no such stage."""
-        if stage not in with_canary(self.policy).stages:
+        if stage not in with_canary(self.policy, self.accuracy).stages:
             return None
+        known = {} if self.accuracy is None else {"accuracy": self.accuracy}
 
         def analyse(evidence: Evidence, *, final: bool) -> GateReport:
-            self.evidence[stage] = evidence = replace(evidence, final=final)
+            self.evidence[stage] = evidence = replace(evidence, final=final, facts={**evidence.facts, **known})
             self.reports[stage] = report = judged_live(
                 self.policy, stage, evidence, step=self.step, today=self.today(), model=self.model
             )
@@ -74,8 +84,9 @@ def judged_live(
     policy: Policy, stage: str, evidence: Evidence, *, step: str, today: date, model: Mapping[str, Any]
 ) -> GateReport:
     """One stage of a rollout, decided; the built-in canary stands in, a first deployment is compared with nobody."""
-    policy = with_canary(policy)
-    judging = _without_blue(policy) if evidence.champion_absent else policy
+    accuracy = evidence.facts.get("accuracy")
+    policy = with_canary(policy, accuracy)
+    judging = _without_blue(policy, accuracy) if evidence.champion_absent else policy
     if evidence.facts.get("mirroring"):  # no customer got an answer, so none can be labelled
         judging = _without(judging, "wrong_answers")
     return judge(judging, stage, evidence, step=step, today=today, model=model)
@@ -93,10 +104,12 @@ def join(reports: Mapping[str, GateReport]) -> GateReport:
     )
 
 
-def with_canary(policy: Policy) -> Policy:
-    """The policy, with the built-in canary where it has none: errors over 3 times blue's, p95 over the limit + 25 %.
+def with_canary(policy: Policy, accuracy: float | None = None) -> Policy:
+    """The policy, with the built-in canary where it has none: errors over 3 times blue's, p95 over the limit + 25 %,
+    and where the gated accuracy is given, wrong answers so much over blue's as costs 2 % of it.
 
-    Fewer errors than 0.5 % pass whatever blue's are: two sides without errors would never show a ratio.
+    Fewer errors than 0.5 % pass whatever blue's are: two sides without errors would never show a ratio. Labels may be
+    too few to show anything: that holds nobody up.
     """
     if "canary" in policy.stages:
         return policy
@@ -106,17 +119,32 @@ def with_canary(policy: Policy) -> Policy:
     if limits:
         wider = {"id": "builtin.latency", "signal": "latency_ms", "max_ms": limits[0].max_ms * 1.25}
         checks.append(msgspec.structs.replace(limits[0], **wider))
+    if accuracy is not None:
+        wrong, lost = _wrong(accuracy)
+        asked = {"signal": "wrong_answers", "max_ratio": 1 + lost / wrong, "on_inconclusive": "warn"}
+        checks.append(_check("rate_ratio", id=METRIC, **asked))
     return _with_stage(policy, checks)
 
 
-def _without_blue(policy: Policy) -> Policy:
+def _wrong(accuracy: float) -> tuple[float, float]:
+    """(the share of wrong answers that was gated, the share more that costs `DOWN` of the accuracy)."""
+    wrong = max(1 - accuracy, FEWEST_WRONG)
+    return wrong, DOWN * (1 - wrong)
+
+
+def _without_blue(policy: Policy, accuracy: float | None) -> Policy:
     """For a first deployment: what compares with blue is SKIPPED or left out; the built-in ratio becomes a rate."""
     champion = msgspec.structs.replace(policy.settings.champion, when_absent="bootstrap")
     policy = replace(policy, settings=msgspec.structs.replace(policy.settings, champion=champion))
     canary = policy.stages["canary"]
     if canary.checks[0].check.id == BUILT_IN:
-        rest = [bound.check for bound in canary.checks[1:]]
-        return _with_stage(policy, [_check("rate", signal="http_5xx", ok=0.01, bad=0.05), *rest])
+        rest = [bound.check for bound in canary.checks[1:] if bound.check.id != METRIC]
+        checks = [_check("rate", signal="http_5xx", ok=0.01, bad=0.05), *rest]
+        if accuracy is not None:
+            wrong, lost = _wrong(accuracy)
+            asked = {"signal": "wrong_answers", "ok": wrong, "bad": wrong + lost, "on_inconclusive": "warn"}
+            checks.append(_check("rate", id=METRIC, **asked))
+        return _with_stage(policy, checks)
     return _without(policy, "mirror_differs")
 
 
@@ -141,9 +169,12 @@ def signals(checks: list[Bound] | tuple[Bound, ...]) -> dict[str, dict[str, Any]
 
 def _check(kind: str, **keys: Any) -> Any:
     make: Any = CHECKS[kind]
-    return make(id=BUILT_IN, **keys)
+    return make(**{"id": BUILT_IN, **keys})
 
 
 def _with_stage(policy: Policy, checks: list[Any]) -> Policy:
-    bounds = tuple(Bound(check, type(check).__struct_config__.tag, 0, "block", "block") for check in checks)
+    bounds = tuple(
+        Bound(check, type(check).__struct_config__.tag, 0, "block", check.on_inconclusive or "block")
+        for check in checks
+    )
     return replace(policy, stages={**policy.stages, "canary": Stage("canary", 0, bounds)})

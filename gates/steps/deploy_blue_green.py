@@ -76,9 +76,16 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     folder = deploying.verified_model(context, policy, version, inputs.allow_ungated)
     endpoint = context.backend.endpoint(files.endpoint_name, score=deploying.score_function(context))
     model = judged.describe(version.digest, version=version.version)
-    judging = canary.Judging(policy, context.step, lambda: context.now().date(), model)
+    judged_at = records.judged_baseline(context, version) if inputs.outcomes else None
+    judging = canary.Judging(
+        policy, context.step, lambda: context.now().date(), model,
+        accuracy=judged_at.mean if judged_at and judged_at.labels else None,
+    )  # fmt: skip
     if "canary" not in policy.stages:
-        context.platform.annotate("notice", "the policy has no stage 'canary': the built-in one applies")
+        watched = ", ".join(
+            bound.check.id for bound in canary.with_canary(policy, judging.accuracy).stages["canary"].checks
+        )
+        context.platform.annotate("notice", f"the policy has no stage 'canary': the built-in one applies ({watched})")
     plan = _plan(inputs, context, judging, files, version, folder, endpoint)
     journal = context.backend.journal(files.endpoint_name)
     with context.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}"):

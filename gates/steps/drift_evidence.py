@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gates.collect.gather import Scorer, needs_kind, union
 from gates.errors import InvalidInput, Unavailable
 from gates.lineage.digest import file_digest, model_digest
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from gates.backends import ModelVersion
     from gates.collect.performance import Performance
-    from gates.drift.performance import Baseline
     from gates.drift.profile import Profile
     from gates.drift.source import Source
     from gates.policy import Stage
@@ -135,25 +132,10 @@ def performance_of(
         return None
     from gates.collect.performance import baseline_in, measure
 
-    held = baseline_in(baseline, evaluate.target) if baseline else _judged(context, champion)
+    held = baseline_in(baseline, evaluate.target) if baseline else records.judged_baseline(context, champion)
     if held is None:
         context.say("performance is not judged: no baseline; give --baseline FILE, or judge the champion by a gate")
         return None
     found = measure(source, held, evaluate.target, time_column, width)
     context.say(found.sentence() if found else "performance is not judged: no label has come")
     return found
-
-
-def _judged(context: Context, champion: ModelVersion | None) -> Baseline | None:
-    """What the champion's gate saw, as its lineage has it; None where no gate scored predictions."""
-    if champion is None:
-        return None
-    path = records.fetched_lineage(context, champion).path / records.BASELINE
-    if not path.is_file():
-        return None
-    from gates.drift.performance import Baseline
-
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Baseline)
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(f"this is no baseline: {error}", hint="judge the champion again", file=path) from error

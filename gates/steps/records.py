@@ -8,9 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gates import __version__
 from gates.document import read_bytes
-from gates.errors import GatesError, Refused
+from gates.errors import GatesError, InvalidInput, Refused
 from gates.lineage import openssf, sign
 from gates.lineage.digest import hexdigest
 from gates.lineage.folder import LineageFolder, pointers
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gates.backends import ModelVersion
+    from gates.drift.performance import Baseline
     from gates.lineage.audit import AuditLog, Event
     from gates.lineage.statement import Statement
     from gates.policy import Policy
@@ -48,6 +51,21 @@ def fetched_lineage(context: Context, version: ModelVersion) -> LineageFolder:
     elif not folder.path.is_dir():
         context.backend.fetch_lineage(version, folder.path)
     return folder
+
+
+def judged_baseline(context: Context, version: ModelVersion | None) -> Baseline | None:
+    """What a version's gate saw, as its lineage has it; None where no gate scored predictions."""
+    if version is None:
+        return None
+    path = fetched_lineage(context, version).path / BASELINE
+    if not path.is_file():
+        return None
+    from gates.drift.performance import Baseline
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Baseline)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"this is no baseline: {error}", hint="judge the model again", file=path) from error
 
 
 def audit(context: Context) -> AuditLog:

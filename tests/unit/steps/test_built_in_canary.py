@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from gates import policy as policies
+from gates.collect import live
 from gates.evidence import Counted, Evidence
-from gates.steps.canary import Judging
+from gates.steps.canary import Judging, judged_live
 from gates.verdict import Verdict
 
 POLICY = b"""\
@@ -36,9 +38,9 @@ def evidence(bad: int, n: int, *, blue: tuple[int, int] | None, ms: float = 10.0
     )
 
 
-def judge(found: Evidence) -> tuple[Verdict, list[tuple[str, str]], Judging]:
+def judge(found: Evidence, accuracy: float | None = None) -> tuple[Verdict, list[tuple[str, str]], Judging]:
     policy = policies.load(POLICY, Path("policy.yml"), today=TODAY)
-    judging = Judging(policy, "deploy-blue-green", lambda: TODAY, MODEL)
+    judging = Judging(policy, "deploy-blue-green", lambda: TODAY, MODEL, accuracy)
     analyse = judging.gate("canary")
     assert analyse is not None
     analyse(found, final=False)
@@ -80,3 +82,48 @@ def test_the_steps_report_is_what_the_rollout_judged(allowed: bool, decision: st
     assert [check.id for check in report.checks] == ["builtin.errors", "builtin.latency"]
     assert report.model["digest"] == MODEL["digest"]
     assert [item.name for item in report.evidence] == ["rollout:canary"]
+
+
+def labelled(ours: tuple[int, int], theirs: tuple[int, int] | None) -> Evidence:
+    """A canary without a failed request, and with so many (wrong, labelled) answers of each side."""
+    found = evidence(0, 4000, blue=None if theirs is None else (0, 4000))
+    champion = {} if theirs is None else {**found.champion_counts, "wrong_answers": Counted(*theirs)}
+    return replace(found, counts={**found.counts, "wrong_answers": Counted(*ours)}, champion_counts=champion)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "accuracy", "verdict", "decision"),
+    [
+        ((0, 0), (0, 0), 0.9, Verdict.INCONCLUSIVE, "allow"),  # no label yet holds nobody up
+        ((800, 8000), (800, 8000), 0.9, Verdict.INCONCLUSIVE, "allow"),
+        ((1200, 8000), (800, 8000), 0.9, Verdict.FAIL, "refuse"),
+        ((1200, 8000), (1200, 8000), 0.9, Verdict.PASS, "allow"),  # the world did it, not the model
+        ((600, 8000), (800, 8000), 0.9, Verdict.PASS, "allow"),
+        ((400, 8000), (40, 8000), 1.0, Verdict.FAIL, "refuse"),
+        ((0, 0), None, 0.9, Verdict.INCONCLUSIVE, "allow"),
+        ((800, 8000), None, 0.9, Verdict.PASS, "allow"),
+        ((1200, 8000), None, 0.9, Verdict.FAIL, "refuse"),
+    ],
+)
+def test_accuracy_among_customers_is_watched_where_labels_come(
+    ours: tuple[int, int], theirs: tuple[int, int] | None, accuracy: float, verdict: Verdict, decision: str
+) -> None:
+    seen, checks, judging = judge(labelled(ours, theirs), accuracy)
+    assert [check for check, _ in checks][-1] == "builtin.accuracy"
+    assert (seen, judging.reports["canary"].decision) == (verdict, decision)
+    again = live.load(live.dump(judging.evidence["canary"]))
+    replayed = judged_live(judging.policy, "canary", again, step="deploy-blue-green", today=TODAY, model=MODEL)
+    assert replayed == judging.reports["canary"], "what is kept decides the same"
+
+
+def test_two_percent_of_the_gated_accuracy_is_the_limit() -> None:
+    """At 0.9 gated, 0.018 more wrong answers are 2 % of it: 0.1 may become 0.118, so the ratio is 1.18."""
+    checks = judge(labelled((0, 0), (0, 0)), 0.9)[2].reports["canary"].checks
+    assert checks[-1].required["max_ratio"] == pytest.approx(1.18)
+    first = judge(labelled((0, 0), None), 0.9)[2].reports["canary"].checks
+    assert (first[-1].required["ok"], first[-1].required["bad"]) == (pytest.approx(0.1), pytest.approx(0.118))
+
+
+def test_mirrored_answers_have_no_labels() -> None:
+    found = labelled((0, 0), (0, 0))
+    assert "builtin.accuracy" not in dict(judge(replace(found, facts={"mirroring": True}), 0.9)[1])

@@ -343,7 +343,7 @@ def test_the_champions_gate_is_the_baseline_wherever_its_lineage_is(
     (kept / "baseline.json").write_text('{"n": 5000, "mean": 0.9}')
     said = gates(folder, capsys, line)
     assert said.exit_code == 2
-    assert "this is no baseline: Object missing required field `variance`; judge the champion again" in said.errors[0]
+    assert "this is no baseline: Object missing required field `variance`; judge the model again" in said.errors[0]
 
 
 def test_labels_that_have_not_come_decide_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

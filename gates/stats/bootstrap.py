@@ -1,5 +1,8 @@
 """BCa bootstrap of any statistic of counts or of sums, paired and clustered, without a loop over resamples.
 
+BCa's bound alone passes a little too often (0.0274 for 0.025) and so does Student's t alone, each where the other does
+not. A bound here is the farther of the two: it is wrong only where both are (Berger 1982, Technometrics 24:295).
+
 What is resampled are profiles: distinct rows (or clusters of rows), each with how often it was seen. A resample is one
 multinomial draw over the profiles, so a confusion matrix of ten million rows costs the same as one of a hundred. Both
 models stand in one profile, so that every resample is the same for both. Profiles come in a canonical order: the order
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 CHUNK = 2_000_000  # draws held at once
+FEW_A_PROFILE = 20  # rows
 FEWEST_ALIKE = 30
 FEWEST = 10  # below this many rows or clusters a bootstrap says nothing, and the interval is unbounded
 
@@ -39,7 +43,8 @@ def bca(
     """Bias-corrected and accelerated interval (Efron 1987, JASA 82:171-185; Efron & Tibshirani 1993, eq. 14.9-14.15).
 
     replicates: (B,) bootstrap values, all finite. jackknife: (u,) leave-one-out values, multiplicity: (u,) how many
-    rows share each. z: how far to reach, e.g. proportion.z_of(0.95). Quantiles interpolate linearly.
+    rows share each. z: how far to reach, e.g. proportion.z_of(0.95). Of B values the k-th is the k / (B + 1) quantile
+    (Davison & Hinkley 1997, eq. 5.6): of any other the error is a little over what it says.
     """
     below = (np.count_nonzero(replicates < value) + 0.5 * np.count_nonzero(replicates == value)) / len(replicates)
     edge = 0.5 / len(replicates)
@@ -49,7 +54,7 @@ def bca(
     acceleration = 0.0 if spread == 0.0 else float(np.sum(multiplicity * centred**3)) / (6.0 * spread**1.5)
     shifted = z0 + np.array([-z, z])
     levels = ndtr(z0 + shifted / np.maximum(1.0 - acceleration * shifted, 1e-3))
-    low, high = np.quantile(replicates, levels)
+    low, high = np.quantile(replicates, levels, method="weibull")
     return float(low), float(high)
 
 
@@ -63,8 +68,9 @@ def interval(
     floor: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """BCa interval of `statistic`, which maps sums (..., d) to values (...), with levels expanded as Student's t is
-    wider than the normal (Hesterberg 2015, Am. Statist. 69:371, section 4.4).
+    """The wider, on each side, of two intervals of `statistic`, which maps sums (..., d) to values (...): BCa's with
+    levels expanded as Student's t is wider than the normal (Hesterberg 2015, Am. Statist. 69:371, section 4.4), and
+    value +- t times the jackknife's standard error (Efron & Tibshirani 1993, eq. 11.5).
 
     distinct: (u, d) float64, distinct rows (or sums by cluster) in lexicographic order; counts: (u,) how often each was
     seen. Resamples in which the statistic is undefined (NaN) are left out; when they are
@@ -89,9 +95,11 @@ def interval(
     known = np.isfinite(left_out)
     shared = counts[known].astype(np.float64)
     order = np.argsort(left_out[known], kind="stable")
-    z = student.reach(confidence, student.spread(left_out[known][order], shared[order]).degrees)
-    low, high = bca(value, usable, left_out[known], shared, z)
-    return Estimate(value, min(low, value), max(high, value), n, "BCa bootstrap")
+    spread = student.spread(left_out[known][order], shared[order])
+    t = student.reach(confidence, spread.degrees)
+    low, high = bca(value, usable, left_out[known], shared, t)
+    half = t * (n - 1.0) * spread.error
+    return Estimate(value, min(low, value - half), max(high, value + half), n, "BCa bootstrap")
 
 
 def replicates(
@@ -99,10 +107,29 @@ def replicates(
 ) -> NDArray[np.float64]:
     """(resamples,) values of multinomial resamples; see `interval`."""
     n, rng = int(counts.sum()), np.random.default_rng(seed)
+    if n < FEW_A_PROFILE * len(counts):
+        return _drawn_one_by_one(distinct, counts, statistic, rng, resamples)
     share = counts / n
     step = max(1, min(CHUNK // len(counts), 400))
     drawn = [
         statistic(rng.multinomial(n, share, size=min(step, resamples - done)) @ distinct)
         for done in range(0, resamples, step)
     ]
+    return np.concatenate(drawn)
+
+
+def _drawn_one_by_one(
+    distinct: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    statistic: Statistic,
+    rng: np.random.Generator,
+    resamples: int,
+) -> NDArray[np.float64]:
+    """The same where rows seldom share a profile: there a row drawn costs less than a count drawn."""
+    n = int(counts.sum())
+    columns = np.repeat(distinct, counts, axis=0).T.copy()
+    drawn, step = [], max(1, CHUNK // n)
+    for done in range(0, resamples, step):
+        rows = rng.integers(0, n, size=(min(step, resamples - done), n))
+        drawn.append(statistic(np.stack([column[rows].sum(axis=1) for column in columns], axis=1)))
     return np.concatenate(drawn)

@@ -79,6 +79,9 @@ def area_difference(metric: str, data: Prepared, confidence: float, average: str
         return Areas(Estimate(value, value - half, value + half, n, method), candidate, champion, None)
     p = float(2.0 * ndtr(-abs(value) / spread.error))
     low, high = _joined((candidate, champion.value), errors, spread, confidence, weight)
+    if method == "paired jackknife":
+        straight = spread.bounds(value, confidence)
+        low, high = min(low, straight[0]), max(high, straight[1])
     return Areas(Estimate(value, low - bias, high + bias, n, method), candidate, champion, p)
 
 

@@ -43,12 +43,12 @@ class Spread:
         return 0.0 if self.variance == 0.0 else self.third / (6.0 * self.variance**1.5)
 
     def bounds(self, value: float, confidence: float) -> tuple[float, float]:
-        """value + se w / (1 - a w)^2 with w = a +- t (ABC without its terms of curvature; DiCiccio & Efron 1992,
-        Biometrika 79:231), t Student's quantile.
+        """The wider, on each side, of value +- t se and value + se w / (1 - a w)^2 with w = a +- t (ABC without its
+        terms of curvature; DiCiccio & Efron 1992, Biometrika 79:231), t Student's quantile; see `bootstrap`.
         """
         a, t = self.acceleration, reach(confidence, self.degrees)
         low, high = (value + self.error * w / max(1.0 - a * w, 1e-3) ** 2 for w in (a - t, a + t))
-        return min(low, value), max(high, value)
+        return min(low, value - t * self.error), max(high, value + t * self.error)
 
 
 def spread(ordered: NDArray[np.float64], counts: NDArray[np.float64] | None = None) -> Spread:

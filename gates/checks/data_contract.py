@@ -105,8 +105,9 @@ class DataContract(Spec, frozen=True, kw_only=True, tag="data_contract"):
                 yield "columns", f"{name}: `allowed` is empty; list the values or remove it"
             elif column.min is not None and column.max is not None and column.min > column.max:
                 yield "columns", f"{name}: min {column.min:g} is over max {column.max:g}; swap them"
-            if (column.min is not None or column.max is not None) and column.dtype in ("string", "category", "boolean"):
-                yield "columns", f"{name}: a {column.dtype} has no min or max; use `allowed`"
+            if (column.min is not None or column.max is not None) and column.dtype not in (None, "integer", "number"):
+                instead = "max_age" if column.dtype == "datetime" else "allowed"
+                yield "columns", f"{name}: a {column.dtype} has no min or max; use `{instead}`"
 
     def explain(self) -> str:
         parts = [f"at least {self.min_rows} rows", f"{len(self.columns)} columns as promised"]
@@ -192,7 +193,7 @@ def _column(name: str, promised: Column, found: ColumnFacts, rows: int) -> Itera
         share = f"{found.nulls / rows:.3g}"
         yield f"{name} misses {found.nulls} of {rows} values ({share}, at most {promised.max_null_ratio:g})"
     ranged = promised.min is not None or promised.max is not None
-    if ranged and promised.dtype is None and found.dtype not in ("integer", "number", "datetime"):
+    if ranged and promised.dtype is None and found.dtype not in ("integer", "number"):
         yield f"{name} is {found.dtype}, which has no range"
     checks = (
         (promised.min is not None, "below", found.below, f"below {ruling.show(promised.min)}"),

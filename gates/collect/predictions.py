@@ -32,7 +32,9 @@ class Shape:
 
 
 def read(path: Path, shape: Shape, what: str) -> Predictions:
-    """Read a predictions file. Raises errors.InvalidInput for a missing column, a label that no row has, no rows."""
+    """Read a predictions file. Raises errors.InvalidInput for a missing column, one of a wrong type, a label that no
+    row has, no rows.
+    """
     names = column_names(path, what)
     scores = [name for name in names if name == SCORE or name.startswith(SCORE + "_")]
     extra = [name for name in ("row_id",) if name in names]
@@ -40,6 +42,8 @@ def read(path: Path, shape: Shape, what: str) -> Predictions:
     table = read_table(path, wanted, what)
     if table.num_rows == 0:
         raise InvalidInput(f"{what} has no rows", file=path, hint="no rows decide nothing")
+    for name in wanted:
+        _fits(name, table.column(name).type, path, what, score=name in scores)
     target = to_numpy(table.column(shape.target))
     matrix, labels = _scores(table, scores, shape, target)
     return Predictions(
@@ -51,6 +55,17 @@ def read(path: Path, shape: Shape, what: str) -> Predictions:
         groups={name: to_numpy(table.column(name)) for name in shape.groups},
         row_id=to_numpy(table.column("row_id")) if extra else None,
     )
+
+
+def _fits(name: str, kind: pa.DataType, path: Path, what: str, *, score: bool) -> None:
+    """A column that could be what its name says; scores hold numbers, nothing holds lists."""
+    import pyarrow as pa
+
+    is_a = pa.types
+    if is_a.is_nested(kind):
+        raise InvalidInput(f"{what}: column '{name}' holds {kind}, one value a row is asked", file=path)
+    if score and not (is_a.is_integer(kind) or is_a.is_floating(kind) or is_a.is_decimal(kind)):
+        raise InvalidInput(f"{what}: column '{name}' holds {kind}, not probabilities", file=path, hint="write numbers")
 
 
 def join(data: Path, scored: Path, shape: Shape, out: Path) -> None:

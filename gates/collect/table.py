@@ -59,7 +59,7 @@ def table_facts(
             seen = found.setdefault(name, _Seen(_dtype(column.type)))
             seen.add(column, contract.columns.get(name), rows)
         if contract.unique_key and set(contract.unique_key) <= set(batch.schema.names):
-            key_columns = [batch.column(batch.schema.get_field_index(n)).to_pylist() for n in contract.unique_key]
+            key_columns = [_values(batch.column(batch.schema.get_field_index(n))) for n in contract.unique_key]
             for i, key in enumerate(zip(*key_columns, strict=True)):
                 if key in keys:
                     duplicates += 1
@@ -112,11 +112,11 @@ class _Seen:
             bounds: Any = (("below", promised.min, pc.less), ("above", promised.max, pc.greater))
             for key, limit, compare in bounds:
                 if limit is not None:
-                    wrong = compare(column.cast(pa.float64()), limit)
+                    wrong = compare(column.cast(pa.float64(), safe=False), limit)
                     self._count(key, pc.fill_null(wrong, False), column, offset)
         if promised.allowed is not None:
             allowed = {_plain(value) for value in promised.allowed}
-            wrong_values = [v is not None and v == v and _plain(v) not in allowed for v in column.to_pylist()]
+            wrong_values = [v is not None and v == v and _plain(v) not in allowed for v in _values(column)]
             self._count("not_allowed", pa.array(wrong_values, pa.bool_()), column, offset)
 
     def _count(self, key: str, wrong: Any, column: Any, offset: int) -> None:
@@ -128,6 +128,14 @@ class _Seen:
         if count and len(shown) < SAMPLES:
             for i in pc.indices_nonzero(wrong)[: SAMPLES - len(shown)].to_pylist():
                 shown.append(f"row {offset + i}: {column[i].as_py()}"[:120])
+
+
+def _values(column: Any) -> list[Any]:
+    """The values; lists and structures as their text, which can be a key and is never an allowed value."""
+    import pyarrow as pa
+
+    values: list[Any] = column.to_pylist()
+    return [None if v is None else ("nested", repr(v)) for v in values] if pa.types.is_nested(column.type) else values
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,8 @@ def read_table(path: Path, columns: Sequence[str] | None, what: str) -> pa.Table
         for name in columns or ():
             if name not in names:
                 raise InvalidInput(f"{what} has no column '{name}'", file=path, hint=did_you_mean(name, names))
+            if names.count(name) > 1:
+                raise InvalidInput(f"{what} has the column '{name}' {names.count(name)} times", file=path)
         if csv:
             options = pcsv.ConvertOptions(include_columns=list(columns) if columns else None, strings_can_be_null=True)
             return pcsv.read_csv(path, convert_options=options)
@@ -86,7 +88,7 @@ def to_numpy(column: Any) -> NDArray[Any]:
     if pa.types.is_integer(kind) and column.null_count == 0:
         return _primitive(column)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _primitive(column.cast(pa.float64()).fill_null(float("nan")))
+        return _primitive(column.cast(pa.float64(), safe=False).fill_null(float("nan")))
     values = np.empty(len(column), dtype=object)
     values[:] = column.to_pylist()
     return values

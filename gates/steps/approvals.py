@@ -1,7 +1,8 @@
 """Who agreed: approvals as the platform told them, bound to the model's and the policy's digest.
 
 They stand in a file of the state folder, by the model's digest; each is also an event of the audit log, and one that
-the log does not tell of was typed by hand and counts for nothing.
+the log does not tell of was typed by hand and counts for nothing. Machines that share a registry take one another's
+from the events that they publish: who approves sits at another machine than the runner that goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gates.lineage.audit import Event
 from gates.lineage.digest import hexdigest
 from gates.lineage.findings import ApprovalRule, not_counted
 from gates.lineage.record import Approval
-from gates.steps import records
+from gates.steps import records, sharing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +63,22 @@ def rule_of(context: Context, policy: Policy, stage: str) -> ApprovalRule:
 
 def given(context: Context, digest: str) -> tuple[Approval, ...]:
     """The approvals of a model. Raises errors.Refused for one that the audit log does not tell of."""
+    found = _told(context, digest)
+    known = {(item.by, item.at) for item in found}
+    return *found, *(item for item in _elsewhere(context, digest) if (item.by, item.at) not in known)
+
+
+def _elsewhere(context: Context, digest: str) -> tuple[Approval, ...]:
+    """What machines that share the registry published, this one included."""
+    return tuple(
+        Approval(by=event.actor, at=event.at, model_digest=event.model, policy_digest=event.policy, source="audit log")
+        for event in sharing.published_events(context)
+        if event.kind == "approved" and event.model == digest and event.actor
+    )
+
+
+def _told(context: Context, digest: str) -> tuple[Approval, ...]:
+    """Those of this machine's file, each of which its audit log must tell of."""
     found = _read(context, digest)
     if not found:
         return ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gates import errors
 from gates.inputs import option, output
 from gates.rollout import machine
-from gates.steps import judged, restoring
+from gates.steps import judged, pages, restoring
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, done
 
@@ -38,9 +38,11 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     out.state, out.live_deployment = ended.state, ended.live
     out.rolled_back = "true" if ended.rolled_back else "false"
     shown = {**values_of(out, "state", "live_deployment", "rolled_back"), "reason": ended.reason}
-    context.write_report(done(context, policy=policy), out, shown, policy_file=policy.file)
+    undone = ended.outcome == "rolled-back"
+    rollout = pages.write_rollout(context, ports["endpoint"], ports["journal"]) if undone else None
+    context.write_report(done(context, policy=policy), out, shown, policy_file=policy.file, rollout=rollout)
     restoring.require(ended)
-    if ended.outcome == "rolled-back":
+    if undone:
         restoring.note(context, ended, ports["endpoint"])
         raise errors.RolledBack(ended.reason)
     return Ended(message=ended.reason)

@@ -173,6 +173,8 @@ def test_a_command_killed_in_the_canary_is_undone_by_reconcile(released: Project
     assert released.gates("reconcile") == 5, "its owner is dead, so its lease is not waited for"
     assert released.serving() == {released.digests["1"]: 100}
     assert released.outputs("reconcile")["rolled-back"] == "true"
+    shown = json.loads((released.state / "reports/reconcile/rollout.json").read_text())
+    assert shown["outcome"] == "ROLLED_BACK"
     assert len(released.status()["deployments"]) == 1, "green is gone"
     assert released.gates("reconcile") == 0
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 
 from gates.errors import Refused
 from gates.files import write_whole
-from gates.lineage.audit import AuditLog, Event
+from gates.lineage.audit import AuditLog, Event, write_event
 from gates.lineage.folder import STATEMENTS, LineageFolder
-from gates.steps import sharing
+from gates.lineage.record import Approval
+from gates.steps import approvals, sharing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+DIGEST = "sha256:" + "d" * 64
 FILES = {"SHA256SUMS": "sums\n", "audit.jsonl": "", "lineage.json": "{}\n", STATEMENTS: "one\ntwo\n", "z.sig": "s\n"}
 
 
@@ -87,3 +91,23 @@ def test_events_are_published_once_and_a_cut_log_is_refused(tmp_path: Path) -> N
     log.chain.path.write_bytes(b"")
     with pytest.raises(Refused, match="has lost events that were published before"):
         sharing.publish_events(world)
+
+
+def test_an_approval_given_at_another_machine_counts_once(tmp_path: Path) -> None:
+    here, kept = context(tmp_path), tmp_path / "kept"
+    here.backend.fetch_events = lambda into: shutil.copytree(kept, into, dirs_exist_ok=True)
+    ours = Approval(by="ann", at="2026-11-21T03:40:00Z", model_digest=DIGEST, policy_digest="sha256:p")
+    for by, model in (("ann", DIGEST), ("bob", DIGEST), ("cid", "sha256:x")):
+        event = Event(kind="approved", at=ours.at, model=model, policy="sha256:p", actor=by)
+        write_event(kept, event)
+        if by == "ann":
+            AuditLog(here.state_dir / "audit.jsonl").append(event)
+    write_event(kept, Event(kind="gated", at=ours.at, model=DIGEST, policy="sha256:p", actor="dot"))
+    path = here.state_dir / "approvals" / f"{DIGEST[7:39]}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps([msgspec.to_builtins(ours)]))
+    assert [(item.by, item.policy_digest) for item in approvals.given(here, DIGEST)] == [
+        ("ann", "sha256:p"), ("bob", "sha256:p"),
+    ]  # fmt: skip
+    here.backend.shared = False
+    assert [item.by for item in approvals.given(here, DIGEST)] == ["ann"], "a machine of its own asks nobody"

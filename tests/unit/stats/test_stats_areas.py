@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ Y = (RNG.random(120) < 0.3).astype(int)
 OURS, THEIRS = RNG.normal(2.0 * Y, 1.0), RNG.normal(0.7 * Y, 2.0)
 
 
-def binary(scores: np.ndarray, y: np.ndarray = Y, **more: np.ndarray) -> Predictions:
+def binary(scores: np.ndarray, y: np.ndarray = Y, **more: Any) -> Predictions:
     return Predictions(y, y, scores, (0, 1), 1, **more)
 
 
@@ -73,7 +74,7 @@ def test_a_relative_margin_shrinks_the_champion(metric: str) -> None:
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
 @pytest.mark.parametrize("entity", [None, np.arange(120)])
 def test_a_perfect_and_a_reversed_ranking_stay_inside_0_and_1(metric: str, entity: np.ndarray | None) -> None:
-    more = {} if entity is None else {"entity": entity}
+    more: dict[str, Any] = {} if entity is None else {"entity": entity}
     for scores in (Y.astype(float), 1.0 - Y):
         data = prepare(binary(scores, **more), scores=True)
         found = precision_recall.area(metric, data, CONFIDENCE, "binary")

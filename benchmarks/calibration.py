@@ -1,8 +1,9 @@
 """Do intervals cover and verdicts err as they say? Simulations with fixed seeds: `python benchmarks/calibration.py
-[RUNS] [PART ...]`, parts: coverage, regressions, margin, watching, families.
+[RUNS] [PART ...]`, parts: coverage, regressions, margin, power, watching, families.
 
-Prints a table; a figure outside its range, allowing three standard errors of the simulation, is marked and makes the
-exit code 1.
+RUNS (1,000 without) is of each line of coverage and families; lines of `margin` and `watching` take ten times as many,
+or as many where one run is slow. Truths are exact (calibration_data). Prints a table; a figure outside its range,
+allowing three standard errors of the simulation, is marked and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -13,20 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr
 
-from gates.evidence import Predictions
+from benchmarks import calibration_data as data
 from gates.metrics import METRICS
 from gates.stats import ks, multiplicity, parity, quantiles, sequential
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    Make = Callable[[np.random.Generator, int], Predictions]
-    Cases = list[tuple[str, Make, tuple[str, ...], tuple[int, ...], str]]
-    Pair = Callable[[np.random.Generator, int], tuple[Predictions, Predictions]]
-
-LARGE = 2_000_000  # rows that stand for the truth
+    Cases = Sequence[tuple[str, data.World, tuple[str, ...], tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -53,93 +49,73 @@ class Row:
         return f"| {self.what} | {self.share:.4f} | {asked} | {self.runs} | {'yes' if self.held else '**no**'} |"
 
 
-def binary(share: float, sharpness: float = 1.0) -> Make:
-    """Scores that are the true probabilities, bent by `sharpness` (1: calibrated)."""
+@dataclass(frozen=True)
+class Figure:
+    """One line that is no share: a number, and the most it may be."""
 
-    def make(rng: np.random.Generator, n: int) -> Predictions:
-        target = (rng.random(n) < share).astype(np.int64)
-        odds = math.log(share / (1 - share)) + (2 * target - 1.0) + rng.normal(0, math.sqrt(2.0), n)
-        scores = 1 / (1 + np.exp(-sharpness * odds))
-        return Predictions(target, (scores > min(0.5, 1.5 * share)).astype(np.int64), scores, (0, 1), 1)
+    what: str
+    value: float
+    runs: int
+    most: float
 
-    return make
+    @property
+    def held(self) -> bool:
+        return self.value <= self.most
 
-
-def three_classes(rng: np.random.Generator, n: int) -> Predictions:
-    target = rng.choice(3, n, p=[0.5, 0.3, 0.2])
-    return Predictions(target, np.where(rng.random(n) < 0.7, target, rng.integers(0, 3, n)), None, (0, 1, 2))
-
-
-def regression(skewed: bool) -> Make:
-    def make(rng: np.random.Generator, n: int) -> Predictions:
-        target = rng.normal(20, 4, n)
-        noise = rng.lognormal(0, 1, n) * rng.choice([-1, 1], n) if skewed else rng.normal(0, 2, n)
-        return Predictions(target, target + noise)
-
-    return make
-
-
-HEAVY = regression(skewed=True)  # no interval is known to cover tails like these at these sizes
-
-
-def in_entities(rng: np.random.Generator, n: int) -> Predictions:
-    """Entities of five rows each, which the model gets right or wrong together."""
-    entity = np.repeat(np.arange(n // 5), 5)
-    target = rng.integers(0, 2, n // 5 * 5)
-    right = rng.random(n // 5 * 5) < np.repeat(rng.beta(4, 1, n // 5), 5)
-    scores = np.where(right == (target == 1), 0.7, 0.3)
-    return Predictions(target, np.where(right, target, 1 - target), scores, (0, 1), 1, entity=entity)
+    def __str__(self) -> str:
+        asked = f"at most {self.most:g}" if math.isfinite(self.most) else "no promise"
+        return f"| {self.what} | {self.value:g} | {asked} | {self.runs} | {'yes' if self.held else '**no**'} |"
 
 
 CELLS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "roc_auc", "average_precision")
-CLASSES: Cases = [
-    ("30 % positive", binary(0.3), (*SHARES, *CELLS), (300, 1000, 6000), "binary"),
-    ("10 % positive", binary(0.1), SHARES, (500, 2000), "binary"),
-    ("30 % positive", binary(0.3), ("brier", "log_loss"), (300, 6000), "binary"),
-    ("overconfident", binary(0.3, 2.0), ("brier", "log_loss"), (6000,), "binary"),
-    ("three classes", three_classes, ("precision", "recall", "f1"), (300, 2000), "macro"),
-    ("three classes", three_classes, ("f1",), (300, 2000), "weighted"),
-    ("entities of 5", in_entities, ("accuracy", "f1", "roc_auc", "brier"), (1000,), "binary"),
-]  # fmt: skip
-NUMBERS: Cases = [
-    ("normal errors", regression(skewed=False), ("mae", "mse", "rmse", "mape", "r2"), (300, 6000), "binary"),
-    ("lognormal errors", HEAVY, ("mae", "rmse", "r2"), (300, 6000), "binary"),
-]  # fmt: skip
+HEAVY = "lognormal errors"
 
 
-def _covers(make: Make, name: str, n: int, average: Any, runs: int) -> float:
-    """The share of 95 % intervals that hold the value of a very large sample. Cells: as a share of the rows."""
-    per_row = name in CELLS
-    truth = METRICS[name].estimate(make(np.random.default_rng(0), LARGE), average=average).value
-    truth = truth / LARGE * n if per_row else truth
+def classes() -> Cases:
+    three, ece = data.three_classes(), ("expected_calibration_error",)
+    return (
+        ("30 % positive", data.binary(0.3), (*SHARES, *CELLS), (300, 1000, 6000)),
+        ("10 % positive", data.binary(0.1), SHARES, (500, 2000)),
+        ("3 % positive", data.binary(0.03), SHARES, (1000, 5000)),
+        ("30 % positive", data.binary(0.3), ("brier", "log_loss"), (300, 1000, 6000)),
+        ("overconfident", data.binary(0.3, 2.0), ("brier", "log_loss"), (300, 6000)),
+        ("three classes", three, ("precision macro", "recall macro", "f1 macro", "f1 weighted"), (300, 2000)),
+        ("entities of 5", data.in_entities(), ("accuracy", "f1", "roc_auc", "brier"), (1000,)),
+        ("calibrated", data.binary(0.3), ece, (300, 3000)),
+        ("overconfident", data.binary(0.3, 2.0), ece, (300, 3000)),
+    )
+
+
+def _covers(world: data.World, name: str, n: int, runs: int) -> float:
+    """The share of 95 % intervals that hold the truth."""
+    metric, _, average = name.partition(" ")
+    truth = world.truth[name] * (n if name in CELLS else 1)
     rng, hits = np.random.default_rng([n, *name.encode()]), 0
+    more: dict[str, Any] = {"average": average} if average else {}
     for i in range(runs):
-        found = METRICS[name].estimate(make(rng, n), seed=i, average=average)
+        found = METRICS[metric].estimate(world.make(rng, n), seed=i, **more)
         hits += found.low <= truth <= found.high
     return hits / runs
 
 
 def _table(cases: Cases, runs: int) -> Iterator[Row]:
-    for said, make, names, sizes, average in cases:
+    for said, world, names, sizes in cases:
         for name in names:
             for n in sizes:
-                low, high = (0.0, 1.0) if make is HEAVY else (0.93, 0.97)
-                way = "" if average == "binary" else f" {average}"
-                share = _covers(make, name, n, average, runs)
-                yield Row(f"95 % interval of {name}{way}, {said}, n = {n}", share, runs, low, high)
+                low, high = (0.95, 1.0) if name == "expected_calibration_error" else (0.93, 0.97)
+                low, high = (0.0, 1.0) if said == HEAVY else (low, high)
+                yield Row(f"95 % interval of {name}, {said}, n = {n}", _covers(world, name, n, runs), runs, low, high)
 
 
 def coverage(runs: int) -> Iterator[Row]:
-    yield from _table(CLASSES, runs)
-    for said, sharpness in (("calibrated", 1.0), ("overconfident", 2.0)):
-        for n in (300, 3000):
-            share = _covers(binary(0.3, sharpness), "expected_calibration_error", n, "binary", runs)
-            yield Row(f"95 % interval of expected_calibration_error, {said}, n = {n}", share, runs, 0.95, 1.0)
+    yield from _table(classes(), runs)
 
 
 def regressions(runs: int) -> Iterator[Row]:
-    yield from _table(NUMBERS, runs)
+    numbers = ("mae", "mse", "rmse", "mape", "r2")
+    yield from _table([("normal errors", data.normal_errors(), numbers, (300, 1000, 6000))], runs)
+    yield from _table([(HEAVY, data.lognormal_errors(), numbers, (300, 6000))], runs)
     yield from _quantiles(runs)
 
 
@@ -152,66 +128,50 @@ def _quantiles(runs: int) -> Iterator[Row]:
         yield Row(f"lower bound of q{q:g}, n = {n}", sum(f.low <= truth for f in found) / runs, runs, 0.95, 1.0)
 
 
-def _worse(noise: float) -> Pair:
-    """A candidate that scores the champion's rows with more noise."""
-
-    def make(rng: np.random.Generator, n: int) -> tuple[Predictions, Predictions]:
-        champion = binary(0.3)(rng, n)
-        assert champion.scores is not None
-        odds = np.log(champion.scores / (1 - champion.scores)) + rng.normal(0, noise, n)
-        scores = 1 / (1 + np.exp(-odds))
-        return Predictions(champion.target, (scores > 0.45).astype(np.int64), scores, (0, 1), 1), champion
-
-    return make
-
-
-DELTAS = (
-    ("accuracy", 500), ("accuracy", 5000), ("recall", 1000), ("roc_auc", 300), ("roc_auc", 500), ("roc_auc", 2000),
-    ("average_precision", 300), ("average_precision", 1000), ("f1", 500), ("f1", 2000), ("precision", 1000),
-    ("brier", 300), ("log_loss", 300), ("brier", 6000), ("log_loss", 6000), ("expected_calibration_error", 1000),
-)  # fmt: skip
-FEW = ("brier", "log_loss")  # thousands of draws a run
-
-
-def _exact(name: str, variance: float) -> float:
-    """The value of a scorer whose log-odds are the prior's +- 1 with normal noise: no sample stands for the truth."""
-    share, cut, sd = 0.3, math.log(0.45 / 0.55), math.sqrt(variance)
-    prior = math.log(share / (1 - share))
-    if name == "roc_auc":
-        return float(ndtr(2.0 / (sd * math.sqrt(2.0))))
-    if name == "average_precision":
-        at = np.linspace(-12.0, 7.0, 2_000_001)
-        above = share * (1.0 - ndtr((at - prior - 1.0) / sd))
-        every = above + (1.0 - share) * (1.0 - ndtr((at - prior + 1.0) / sd))
-        density = np.exp(-(((at - prior - 1.0) / sd) ** 2) / 2.0) / (sd * math.sqrt(2.0 * math.pi))
-        return float((density * above / every).sum() * (at[1] - at[0]))
-    tp = share * (1.0 - float(ndtr((cut - prior - 1.0) / sd)))
-    fp = (1.0 - share) * (1.0 - float(ndtr((cut - prior + 1.0) / sd)))
-    return {
-        "accuracy": tp + 1.0 - share - fp,
-        "recall": tp / share,
-        "precision": tp / (tp + fp),
-        "f1": 2.0 * tp / (tp + share + fp),
-    }[name]
+AREAS = ("roc_auc", "average_precision")
+ANSWERS = ("accuracy", "recall", "specificity", "f1", "precision", "balanced_accuracy")
+SLOW = ("brier", "log_loss", "expected_calibration_error", "mae", "mse", "rmse", "mape", "r2")
+NS = (300, 1000, 5000)
 
 
 def margin(runs: int) -> Iterator[Row]:
     """How often non-inferiority passes a candidate that is worse by just the margin: 2.5 % on this side of 95 %."""
-    pair = _worse(1.0)
-    for name, n in DELTAS:
+    passed_in_all = runs_in_all = 0
+    for pair, candidate, champion, names in (
+        (*data.worse(), (*ANSWERS, *AREAS, *SLOW[:3])),
+        (*data.worse_numbers(), SLOW[3:]),
+    ):
+        for name in names:
+            for n in NS:
+                sign = 1.0 if METRICS[name].greater_is_better else -1.0
+                truth = (candidate.truth[name] - champion.truth[name]) * sign
+                many = runs if name in SLOW and n == 5000 else 10 * runs
+                rng, passed = np.random.default_rng([n, *name.encode()]), 0
+                for i in range(many):
+                    found = METRICS[name].difference(*pair(rng, n), seed=i).estimate
+                    passed += (found.low if sign > 0 else -found.high) >= truth
+                yield Row(f"{name} worse by the margin passes ({found.method}), n = {n}", passed / many, many, 0, 0.025)
+                if name != "expected_calibration_error":
+                    passed_in_all, runs_in_all = passed_in_all + passed, runs_in_all + many
+    said = "all of these together, without calibration error"
+    yield Row(said, passed_in_all / runs_in_all, runs_in_all, 0.0, 0.025)
+
+
+def power(runs: int) -> Iterator[Row]:
+    """What caution costs: how often an equally good candidate passes, beside an interval of the true standard error.
+
+    The margin is where 80 % would pass were that error known: 2.80 of it.
+    """
+    for name, n in (("f1", 300), ("f1", 2000), ("precision", 1000), ("average_precision", 1000), ("brier", 300)):
+        pair, rng = data.alike(0.7), np.random.default_rng([n, *name.encode()])
         sign = 1.0 if METRICS[name].greater_is_better else -1.0
-        if name in (*FEW, "expected_calibration_error"):
-            truth = METRICS[name].difference(*pair(np.random.default_rng(0), LARGE)).estimate.value * sign
-        else:
-            truth = _exact(name, 3.0) - _exact(name, 2.0)
-        rng, passed = np.random.default_rng([n, *name.encode()]), 0
-        many = 2 * runs if name in FEW and n < 1000 else 10 * runs
-        for i in range(many):
-            found = METRICS[name].difference(*pair(rng, n), seed=i)
-            passed += (found.estimate.low if sign > 0 else -found.estimate.high) >= truth
-        yield Row(
-            f"{name} worse by the margin passes ({found.estimate.method}), n = {n}", passed / many, many, 0.0, 0.025
-        )
+        found = [METRICS[name].difference(*pair(rng, n), seed=i).estimate for i in range(runs)]
+        error = float(np.std([f.value for f in found]))
+        limit = -(1.959964 + 0.841621) * error
+        ours = sum((f.low if sign > 0 else -f.high) >= limit for f in found) / runs
+        ideal = sum(sign * f.value - 1.959964 * error >= limit for f in found) / runs
+        said = f"an equally good {name} passes at 2.8 standard errors, n = {n}"
+        yield Row(f"{said} (were the error known: {ideal:.4f})", ours, runs)
 
 
 LOOKS = np.arange(10, 2001, 10)
@@ -221,9 +181,9 @@ def _ever(of: Callable[..., float], errors: np.ndarray, rate: float, level: floa
     return any(of(int(e), int(n), rate) >= -math.log(level) for e, n in zip(errors, LOOKS, strict=True))
 
 
-def watching(runs: int) -> Iterator[Row]:
+def watching(runs: int) -> Iterator[Row | Figure]:
     """e-processes looked at 200 times: a rate, a quantile of latencies, a ratio while the traffic's split changes."""
-    rng = np.random.default_rng(3)
+    rng, runs = np.random.default_rng(3), 10 * runs
 
     def errors(rate: float) -> np.ndarray:
         return np.cumsum(rng.random(2000) < rate)[LOOKS - 1]
@@ -237,8 +197,11 @@ def watching(runs: int) -> Iterator[Row]:
     for said, of, rate, level in cases:
         wrong = sum(_ever(of, errors(rate), rate, level) for _ in range(runs))
         yield Row(f"{said}, ever in 200 looks", wrong / runs, runs, 0.0, level)
-    slow = sum(_first(np.cumsum(rng.random(1500) < 0.05)) > 150 for _ in range(runs)) / runs
-    yield Row("a rate of 5 % takes over 150 requests to fail (ok 1 %)", slow, runs, 0.0, 0.5)
+    needed = [_first(np.cumsum(rng.random(1500) < 0.05)) for _ in range(runs)]
+    said = "requests until a rate of 5 % fails (ok 1 %, bad 2 %, alpha 0.01)"
+    yield Figure(f"{said}, median", float(np.median(needed)), runs, 150.0)
+    for q in (10, 90):
+        yield Figure(f"{said}, {q}th percentile", float(np.percentile(needed, q)), runs, math.inf)
     for said, ratio, of, level in (
         ("fails", 3.0, sequential.ratio_above, 0.01),
         ("passes", 3.0, sequential.ratio_below, 0.05),
@@ -297,8 +260,9 @@ def families(runs: int) -> Iterator[Row]:
             yield Row(f"demographic parity {way} covered, {said} of 200", hits / runs, runs, 0.95, 1.0)
 
 
-PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
-    "coverage": coverage, "regressions": regressions, "margin": margin, "watching": watching, "families": families,
+PARTS: dict[str, Callable[[int], Iterator[Row | Figure]]] = {
+    "coverage": coverage, "regressions": regressions, "margin": margin, "power": power, "watching": watching,
+    "families": families,
 }  # fmt: skip
 
 if __name__ == "__main__":

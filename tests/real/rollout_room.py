@@ -258,7 +258,7 @@ class Dying:
     """Any port, each call of it a numbered point."""
 
     inner: Any
-    death: Death
+    death: Any
     points: tuple[str, ...]
     prefix: str = ""
 
@@ -277,13 +277,13 @@ class Dying:
 ENDPOINT = ("observe", "create_endpoint", "create", "write", "delete", "ask", "requests_since", "acquire", "release")
 
 
-def obey(room: Room, order: Mapping[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
-    """One order, in a process of its own; what came of it, if anything."""
-    ports, death = room.ports(), Death(order, report)
+def obey(room: Room, order: Mapping[str, Any], report: Callable[[str], None], dying: Any = Death) -> dict[str, Any]:
+    """One order, in a process of its own; what came of it, if anything. dying: numbers the calls, as Death does."""
+    ports, death = room.ports(), dying(order, report)
     ports["endpoint"] = Dying(ports["endpoint"], death, ENDPOINT)
     ports["journal"] = Dying(ports["journal"], death, ("append",))
     ports["champion"] = Dying(ports["champion"], death, ("current", "move"), "champion.")
-    given = {key: order[key] for key in ("interval", "lease", "lock_timeout") if key in order}
+    given = {key: order[key] for key in ("interval", "lease", "lock_timeout", "poll") if key in order}
     if order["do"] == "reconcile":
         ended = machine.reconcile(None, **ports, rollout=replace(QUICK, **given), sample=b'{"i": 1}')
     else:
@@ -302,7 +302,7 @@ def main(folder: str, cache: str) -> None:
     serve(Room(Path(folder), Path(cache)))
 
 
-def serve(room: Room) -> None:
+def serve(room: Room, dying: Any = Death) -> None:
     """Fork one runner an order, until standard input ends."""
     import numpy  # noqa: F401  # once, not in every child
 
@@ -317,7 +317,7 @@ def serve(room: Room) -> None:
                     said.write(json.dumps({"died": name}) + "\n")
                     said.flush()
 
-                ended = obey(room, json.loads(line), report)
+                ended = obey(room, json.loads(line), report, dying)
                 said.write(json.dumps(ended) + "\n")
             os._exit(0)
         os.close(write)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _HELD = 15
 """Seconds of the blob lease: the shortest that Azure gives; it is given back at once."""
-_TRIES = 20
+_TRIES = 25
+"""At most a second apart: longer than a blob lease lasts, whose owner died with it."""
 
 
 class EndpointLease:

@@ -18,7 +18,7 @@ PATH = "mlops-gates/endpoints/credit/lease.json"
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leasing.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 def storage(ahead: float = 0.0, **parts: Any) -> FakeStorage:
@@ -125,17 +125,17 @@ def test_the_blob_lease_is_waited_for_and_given_up_on() -> None:
             found.leases.clear()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(leasing.time, "sleep", wait)
+        patch.setattr(time, "sleep", wait)
         found.leases[PATH] = "another's"
         assert lease(found).acquire("a", seconds=60, now=now).epoch == 1
         assert len(waited) == 3
         assert all(0.05 <= seconds <= 1.0 for seconds in waited)
         waited.clear()
         found.leases[PATH] = "another's"
-        patch.setattr(leasing.time, "sleep", waited.append)
+        patch.setattr(time, "sleep", waited.append)
         with pytest.raises(Exception, match="409"):
             lease(found).acquire("a", seconds=60, now=now)
-        assert len(waited) == 19
+        assert sum(waited) > 15, "a dead holder's blob lease has run out by then"
 
 
 def test_a_blob_lease_that_ran_out_meanwhile_is_not_an_error() -> None:

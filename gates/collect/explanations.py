@@ -1,7 +1,7 @@
 """Attributions of candidate and champion on the same rows: SHAP where the user's interpreter has it, else permutation.
 
-Kept by model, data, function and number of rows, since explaining takes long. The seed is fixed, so both models are
-asked about the very same rows.
+Kept by model, data, function and number of rows, since explaining takes long; most often they come with the answers
+(see `Scorer`). The seed is fixed, so both models are asked about the very same rows.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ def attributions(
 
     method: what the answer should be of; one that is kept and of another is asked again: SHAP may have come or gone.
     """
-    names = [text.partition(":")[2][:32] for text in (digest, data_digest)]
-    kept = scorer.cache / "attributions" / f"{'-'.join(names)}-{scorer.function}-{rows}.json"
+    kept = scorer.explained(digest, data_digest, rows)
     if kept.is_file():
         found = json.loads(kept.read_text(encoding="utf-8"))
         if method in ("", found["method"]):

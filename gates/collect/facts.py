@@ -14,6 +14,7 @@ import msgspec
 
 from gates.checks.environment_drift import EnvironmentFacts
 from gates.collect import environment, explanations, findings, package, table
+from gates.collect.gather import rows_explained
 from gates.collect.store import CANDIDATE, DRIFT, EXPLANATIONS, FINDINGS
 from gates.errors import Cancelled, GatesError
 from gates.runtime import scoring
@@ -103,7 +104,7 @@ def _environment(wanted: list[Need], about: About, into: Gathering) -> str:
 def _explanations(wanted: list[Need], about: About, into: Gathering) -> str:
     if about.candidate.model is None or about.data is None:
         return "Give the model's folder and evaluate.data: predictions alone cannot be explained."
-    rows = max(int(need.options.get("sample", 2000)) for need in wanted)
+    rows = rows_explained(wanted)
 
     def explain(subject: Subject | None, method: str = "") -> Any:
         if subject is None or subject.model is None or about.data is None:

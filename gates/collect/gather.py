@@ -6,13 +6,15 @@ is left out, and the check that needs it says ERROR.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gates.collect import metrics_file, predictions
 from gates.collect.store import CANDIDATE, CHAMPION, METRICS, Manifest, Store
-from gates.errors import InvalidInput
+from gates.errors import Cancelled, GatesError, InvalidInput
+from gates.files import write_whole
 from gates.runtime import scoring
 
 if TYPE_CHECKING:
@@ -34,20 +36,43 @@ class Scorer:
     function: str
     say: Callable[[str], None]
 
-    def answers(self, model: Path, digest: str, data: Path, data_digest: str, *, timings: int = 0) -> Answers:
-        """The model's answers on the data, from the cache when these bytes answered these bytes before."""
+    def answers(
+        self, model: Path, digest: str, data: Path, data_digest: str, *, timings: int = 0, explain: int = 0
+    ) -> Answers:
+        """The model's answers on the data, from the cache when these bytes answered these bytes before.
+
+        explain: rows that will have to be explained as well: the same process does it, since loading takes longest.
+        Where it cannot explain, it answers all the same.
+        """
         key = f"{_short(digest)}-{_short(data_digest)}-{self.function}.parquet"
         cached = self.cache / "predictions" / key
         if not timings and cached.is_file():
             return Answers(cached, ())
         cached.parent.mkdir(parents=True, exist_ok=True)
         beside = cached.with_name(f".{os.getpid()}-{key}")
-        scored = scoring.score_model(
-            model, data, python=self.python, out=beside, env=self.env, cache=self.cache / "environments",
-            function=self.function, timings=timings, say=self.say,
-        )  # fmt: skip
+        more: dict[str, Any] = {
+            "python": self.python, "out": beside, "env": self.env, "cache": self.cache / "environments",
+            "function": self.function, "timings": timings, "say": self.say,
+        }  # fmt: skip
+        kept = self.explained(digest, data_digest, explain)
+        try:
+            if not explain or kept.is_file():
+                scored = scoring.score_model(model, data, **more)
+            else:
+                scored = scoring.score_model(model, data, explain_rows=explain, attributions=True, **more)
+                write_whole(kept, json.dumps(scored.attributions))
+        except Cancelled:
+            raise
+        except GatesError:  # it may be the explaining; then whoever needs that says so
+            if not explain:
+                raise
+            scored = scoring.score_model(model, data, **more)
         beside.replace(cached)
         return Answers(cached, scored.timings_ms)
+
+    def explained(self, digest: str, data_digest: str, rows: int) -> Path:
+        """Where attributions of a model on so many rows of the data are kept."""
+        return self.cache / "attributions" / f"{_short(digest)}-{_short(data_digest)}-{self.function}-{rows}.json"
 
 
 @dataclass(frozen=True)
@@ -84,10 +109,13 @@ class Gathering:
     about: dict[str, Any] = field(default_factory=dict)
     champion_absent: bool = False
     reference_absent: bool = False
+    explain: int = 0
 
     def candidate(self, subject: Subject, needs: Iterable[Need]) -> None:
         """Predictions, and one-row timings where a check needs them."""
+        needs = tuple(needs)
         timings = max((int(need.options.get("min_samples", 200)) for need in needs if need.name == TIMING), default=0)
+        self.explain = rows_explained(needs)
         path = self._ready(subject, "the predictions") or self._score(subject, "candidate", timings)
         self.store.add_file(CANDIDATE, path)
 
@@ -130,7 +158,9 @@ class Gathering:
                 f"nothing to score the {who} on", hint="give evaluate.data in mlops.yml, or --data, or --predictions"
             )
         self.scorer.say(f"the {who} answers on {self.data.name}")
-        answers = self.scorer.answers(subject.model, subject.digest, self.data, self.data_digest, timings=timings)
+        answers = self.scorer.answers(
+            subject.model, subject.digest, self.data, self.data_digest, timings=timings, explain=self.explain
+        )
         if answers.timings:
             self.samples[TIMING] = list(answers.timings)
         joined = self.work / f"{who}-predictions.parquet"
@@ -140,6 +170,11 @@ class Gathering:
 
 def _short(digest: str) -> str:
     return digest.partition(":")[2][:32]
+
+
+def rows_explained(needs: Iterable[Need]) -> int:
+    """How many rows a stage's checks want explained; 0 where none does."""
+    return max((int(need.options.get("sample", 2000)) for need in needs if need.kind == "explanations"), default=0)
 
 
 def union(checks: Iterable[Any]) -> tuple[Need, ...]:

@@ -38,12 +38,13 @@ class Asked:
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], list[float]] | None = None
     error: Exception | None = None
+    only_explaining: bool = False
     importances: dict[str, float] | None = None
 
     def score(self, model: Path, data: Path, **more: Any) -> scoring.Scored:
         call = {"model": model, "data": data, **more}
         self.calls.append(call)
-        if self.error:
+        if self.error and (more.get("attributions") or not self.only_explaining):
             raise self.error
         rows = pq.read_table(data) if data.suffix == ".parquet" else None
         values = self.answer(call) if self.answer else (rows.column("x").to_pylist() if rows else [1.0])
@@ -51,7 +52,8 @@ class Asked:
         timings = tuple(float(i) for i in range(more.get("timings", 0)))
         return scoring.Scored(
             path=more["out"], labels=(), function="predict", rows=len(values), versions={}, timings_ms=timings,
-            notes=(), python=more["python"], importances=self.importances, explained_by="", attributions=None, log=(),
+            python=more["python"], importances=self.importances,
+            attributions={"method": "shap", "features": ["x"], "values": [[1.0]]} if more.get("attributions") else None,
         )  # fmt: skip
 
 
@@ -102,6 +104,35 @@ def test_the_most_times_that_a_check_needs_are_measured_of_the_candidate_alone(
     assert [call["timings"] for call in asked.calls] == [30, 0]
     assert len(into.samples["predict_one_ms"]) == 30
     assert [item.name for item in into.store.items] == [stores.CANDIDATE, stores.CHAMPION]
+
+
+def test_what_must_be_explained_is_explained_by_the_process_that_answers(
+    asked: Asked, scorer: Scorer, tmp_path: Path
+) -> None:
+    """Two models are loaded twice, not four times; and a model that cannot be explained answers all the same."""
+    data = table(tmp_path / "d.parquet", 3)
+    needs = [Need("explanations", options={"sample": n}) for n in (5, 8)]
+    sides = [Subject(tmp_path / name, f"sha256:{name}") for name in "mc"]
+
+    def gathered(fresh: str) -> Gathering:
+        into = Gathering(stores.Store(tmp_path / fresh), Shape("y"), data, f"sha256:{fresh}", scorer, tmp_path)
+        into.candidate(sides[0], needs)
+        into.champion(sides[1])
+        facts.gather(needs, facts.About(sides[0], sides[1], data, None, None, tmp_path), into)
+        return into
+
+    assert gathered("one").lacking == {}
+    assert [call.get("explain_rows", 0) for call in asked.calls] == [8, 8]
+    asked.calls.clear()
+    assert gathered("one").lacking == {}
+    assert asked.calls == []
+    asked.error, asked.only_explaining = Unavailable("it cannot be explained"), True
+    into = gathered("two")
+    assert "it cannot be explained" in into.lacking["explanations"]
+    assert [item.name for item in into.store.items] == [stores.CANDIDATE, stores.CHAMPION]
+    asked.error = Cancelled(15)
+    with pytest.raises(Cancelled):
+        gathered("three")
 
 
 def test_files_that_are_given_are_read_first_and_nothing_stands_for_what_is_missing(

@@ -1,13 +1,15 @@
 """drift: columns of current data against the reference, by effect and by significance.
 
-A column drifted only if an effect (bias-corrected PSI, KS D, a change in missing values) is over its limit and the
-test is significant after Benjamini–Hochberg across columns. FAIL when the share of drifted columns is over the limit
-whatever the undecided columns are; INCONCLUSIVE when it depends on them; a listed column that is not there is ERROR.
+A column drifted only if an effect (bias-corrected PSI, KS D, a change in its tails or in missing values) is over its
+limit and the test is significant after Benjamini–Hochberg across columns. FAIL when the share of drifted columns is
+over the limit whatever the undecided columns are; INCONCLUSIVE when it depends on them; a listed column that is not
+there is ERROR.
 """
 
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 
 
 class Effect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes that matter. What is left out is not judged; missing values are, unless `missing_max: null`."""
+    """Sizes that matter. Of what is left out, psi_max and ks_max are not judged, the others are; null: not judged."""
 
     psi_max: Annotated[float | None, Meta(description="Largest bias-corrected PSI that is no drift.")] = None
     ks_max: Annotated[float | None, Meta(description="Largest KS distance D that is no drift.")] = None
+    tail_max: Annotated[
+        float | None,
+        Meta(description="Numbers: largest change in the share beyond the reference's middle 90 %. Noise shows here."),
+    ] = 0.05
     missing_max: Annotated[float | None, Meta(description="Largest change in the share of missing values.")] = 0.05
     oov_max: Annotated[
         float | None, Meta(description="Text: largest share of unknown tokens beyond the expected one.")
@@ -60,7 +66,7 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
 
     def lint(self) -> Iterable[tuple[str, str]]:
         effect = self.effect
-        for key in ("psi_max", "ks_max", "missing_max", "oov_max"):
+        for key in ("psi_max", "ks_max", "tail_max", "missing_max", "oov_max"):
             value = getattr(effect, key)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 yield "effect", f"{key} is {value!r}; write a number of 0 or more"
@@ -91,13 +97,24 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
         limits = {
             "a PSI of at most": self.effect.psi_max,
             "a KS distance of at most": self.effect.ks_max,
+            "a change in the share beyond the reference's middle 90 % of at most": self.effect.tail_max,
             "a change in missing values of at most": self.effect.missing_max,
         }
         said = ", ".join(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)
         return (
             f"{which} is compared with the reference and should show {said}; more counts as drift when it "
             f"is significant at a false discovery rate of {self.fdr_q:g}. At most {self.max_drifted_share:.0%} of "
-            f"the columns may drift, and each needs {self.min_samples} values on both sides."
+            f"the columns may drift, and each needs {self.min_samples} values on both sides.{self._unseen()}"
+        )
+
+    def _unseen(self) -> str:
+        """What stays below the KS limit, as a user can picture it: D = 2 Φ(shift / 2) − 1 of two normal columns."""
+        if self.effect.ks_max is None or not 0 < self.effect.ks_max < 1:
+            return ""
+        shift = 2 * NormalDist().inv_cdf((1 + self.effect.ks_max) / 2)
+        return (
+            f" A normal column's mean may so move by {shift:.2f} standard deviations before its KS distance says so; "
+            "write a smaller ks_max where less matters."
         )
 
     def decisions(self, evidence: Evidence) -> tuple[ColumnDecision, ...]:
@@ -111,6 +128,7 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
             chosen,
             psi_max=self.effect.psi_max,
             ks_max=self.effect.ks_max,
+            tail_max=self.effect.tail_max,
             missing_max=self.effect.missing_max,
             oov_max=self.effect.oov_max,
             auc_max=self.effect.auc_max,
@@ -186,7 +204,9 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
         n: int | None = None,
         needed: int | None = None,
     ) -> CheckResult:
-        effect = {k: getattr(self.effect, k) for k in ("psi_max", "ks_max", "missing_max", "oov_max", "auc_max")}
+        effect = {
+            k: getattr(self.effect, k) for k in ("psi_max", "ks_max", "tail_max", "missing_max", "oov_max", "auc_max")
+        }
         required: dict[str, Any] = {k: v for k, v in effect.items() if v is not None}
         required |= {"fdr_q": self.fdr_q, "max_drifted_share": self.max_drifted_share, "min_samples": self.min_samples}
         return CheckResult(self.id, "drift", status, reason, observed=observed, required=required, n=n, n_needed=needed)

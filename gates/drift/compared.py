@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gates.drift import text, vectors
+from gates.drift import histograms, tails, text, vectors
 from gates.drift.column import comparable
-from gates.drift.found import Histogram
 from gates.drift.sketch import Cells, Sketch, cells, gaps, moments, recast
 from gates.stats.chi2 import contingency
 from gates.stats.distances import compare, jensen_shannon
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from gates.drift.found import ColumnDrift
 
 RARE = 0.001
-SHOWN = 20
-PLOT_BINS = 20
 _DAY = 86_400e6
 _FLAT = "the reference does not vary, so there is no scale to divide by"
 _INFINITE = "a value is infinite, so there is no Wasserstein distance"
@@ -51,8 +48,8 @@ def samples(base: ColumnDrift, x: NDArray[Any], y: NDArray[Any]) -> ColumnDrift:
     finite, s1, s2 = moments(x)
     known = Sketch(n, finite, s1, s2, x[:0], *[np.zeros(0, dtype=np.int64)] * 4)
     out = _shape(base, known.deviation, found.w1, 0.0)
-    out = _binned(out, ref, cur)
-    plot = _plot(x, y)
+    out = tails.of_samples(_binned(out, ref, cur), x, y)
+    plot = histograms.of_samples(x, y)
     return replace(
         out,
         ks=found.ks,
@@ -79,12 +76,12 @@ def against_values(base: ColumnDrift, held: Sketch, y: NDArray[Any]) -> ColumnDr
     )
     out = _shape(base, held.deviation, None if total.infinite else w1_known(held, total, y), 0.0)
     return replace(
-        _binned(out, *_frozen_bins(held, total)),
+        tails.of_points(_binned(out, *_frozen_bins(held, total)), held, total),
         ks=ks,
         p=p_value(ks, n, m),
         range_ref=_range(base, held.points[0], held.points[-1]),
         range_cur=_range(base, y[0], y[-1]),
-        histogram=_plot_known(held, y),
+        histogram=histograms.of_known(held, y),
     )
 
 
@@ -208,7 +205,7 @@ def tallied(base: ColumnDrift, held: Sketch, whole: Tally) -> ColumnDrift:
     ks = ks_bracket(held, total)
     w1 = None if total.infinite else w1_bracket(held, total)
     out = _shape(base, held.deviation, None if w1 is None else w1.value, 0.0 if w1 is None else w1.bound)
-    out = _binned(out, *_frozen_bins(held, total))
+    out = tails.of_points(_binned(out, *_frozen_bins(held, total)), held, total)
     return replace(
         out,
         ks=ks.value,
@@ -216,7 +213,7 @@ def tallied(base: ColumnDrift, held: Sketch, whole: Tally) -> ColumnDrift:
         p=p_value(ks.value, held.n, total.n),
         range_ref=_range(base, held.points[0], held.points[-1]),
         range_cur=_range(base, whole.low, whole.high),
-        histogram=_plot_points(held, total),
+        histogram=histograms.of_points(held, total),
         method="profile",
     )
 
@@ -278,60 +275,6 @@ def _frozen_bins(held: Sketch, cur: Cells) -> tuple[NDArray[np.int64], NDArray[n
     return np.diff(ref, prepend=0, append=held.n), np.diff(now, prepend=0, append=cur.n)
 
 
-def _plot(x: NDArray[Any], y: NDArray[Any]) -> Histogram | None:
-    low = min(float(x[len(x) // 100]), float(y[len(y) // 100]))
-    high = max(float(x[-1 - len(x) // 100]), float(y[-1 - len(y) // 100]))
-    edges = _plot_edges(low, high)
-    if edges is None:
-        return None
-    ref, cur = _below(x, edges), _below(y, edges)
-    return _histogram(ref / len(x), cur / len(y), edges)
-
-
-def _plot_known(held: Sketch, y: NDArray[Any]) -> Histogram | None:
-    """`_plot` of every reference value and y."""
-    n, m = held.n, len(y)
-    first, last = held.points[np.searchsorted(held.at, [n // 100, n - 1 - n // 100], side="right")]
-    edges = _plot_edges(min(float(first), float(y[m // 100])), max(float(last), float(y[-1 - m // 100])))
-    if edges is None:
-        return None
-    ranks = np.cumsum(_below(held.points, edges))
-    ref = np.diff(np.append(0, held.at)[ranks], prepend=0)
-    return _histogram(ref / n, _below(y, edges) / m, edges)
-
-
-def _below(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows in each bin of the plot. For whole numbers ≤ an edge is ≤ its floor, so the column stays as it is."""
-    inner = edges[1:-1] if values.dtype.kind == "f" else np.clip(np.floor(edges[1:-1]), -(2.0**62), 2.0**62)
-    ranks = np.searchsorted(values, inner.astype(values.dtype), side="right")
-    return np.diff(ranks, prepend=0, append=len(values)).astype(np.int64)
-
-
-def _plot_edges(low: float, high: float) -> NDArray[np.float64] | None:
-    if not (np.isfinite(low) and np.isfinite(high) and np.isfinite(high - low)):
-        return None
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, PLOT_BINS + 1)
-
-
-def _plot_points(held: Sketch, cur: Cells) -> Histogram | None:
-    at = held.points.astype(np.float64)
-    f, g = (held.lo + held.at) / 2 / held.n, cur.at_most / cur.n
-    spots = [np.clip(np.searchsorted(side, [0.01, 0.99]), 0, len(at) - 1) for side in (f, g)]
-    edges = _plot_edges(float(min(at[s[0]] for s in spots)), float(max(at[s[1]] for s in spots)))
-    if edges is None or not np.isfinite(at).all():
-        return None
-    shares = [
-        np.diff(np.interp(edges[1:-1], at, side, left=0.0, right=1.0), prepend=0.0, append=1.0) for side in (f, g)
-    ]
-    return _histogram(shares[0], shares[1], edges)
-
-
-def _histogram(ref: NDArray[np.float64], cur: NDArray[np.float64], edges: NDArray[np.float64]) -> Histogram:
-    return Histogram(tuple(ref.tolist()), tuple(cur.tolist()), edges=tuple(edges.tolist()))
-
-
 def counts(base: ColumnDrift, ref: Mapping[str, int], cur: Mapping[str, int], other: int) -> ColumnDrift:
     """Categories; `other`: current rows of new categories beyond the cap, taken as one more category."""
     empty = _empty(base)
@@ -351,25 +294,11 @@ def counts(base: ColumnDrift, ref: Mapping[str, int], cur: Mapping[str, int], ot
         out,
         chi2=tested.statistic,
         p=tested.p,
-        new=tuple(new[:SHOWN]),
-        lost=tuple(lost[:SHOWN]),
+        new=tuple(new[: histograms.SHOWN]),
+        lost=tuple(lost[: histograms.SHOWN]),
         new_share=float(b[~known].sum() / b.sum()),
-        histogram=_bars(words, a, b),
+        histogram=histograms.of_categories(words, a, b),
     )
-
-
-def _bars(words: list[str], a: NDArray[np.int64], b: NDArray[np.int64]) -> Histogram:
-    """The largest categories of either side, the rest as one."""
-    share_a, share_b = a / a.sum(), b / b.sum()
-    order = np.argsort(-np.maximum(share_a, share_b), kind="stable")
-    top = [int(i) for i in order[:SHOWN] if i < len(words)]
-    labels = [words[i] for i in top]
-    ref, cur = [float(share_a[i]) for i in top], [float(share_b[i]) for i in top]
-    if len(top) < len(words) or b[-1]:
-        labels.append("(other)")
-        ref.append(max(0.0, 1.0 - sum(ref)))
-        cur.append(max(0.0, 1.0 - sum(cur)))
-    return Histogram(tuple(ref), tuple(cur), labels=tuple(labels))
 
 
 def texts(base: ColumnDrift, ref: text.Words, cur: text.Words) -> ColumnDrift:
@@ -390,4 +319,4 @@ def told_apart(base: ColumnDrift, ref: vectors.Vectors, cur: vectors.Vectors) ->
     found = None if empty else vectors.tell_apart(ref, cur, base.name)
     if found is None:
         return replace(base, reason=empty or f"fewer than {vectors.LEAST} vectors on a side")
-    return replace(base, auc=found.auc, p=found.p, histogram=_plot(found.reference, found.current))
+    return replace(base, auc=found.auc, p=found.p, histogram=histograms.of_samples(found.reference, found.current))

@@ -1,7 +1,8 @@
 """Which columns drifted, and whether to retrain: pure decisions on figures.
 
 Rule (3-policy.md): a column drifted only if an effect is over its limit and the test of the same difference is
-significant after Benjamini–Hochberg over all tests of all columns. A difference in missing values is a test of its own.
+significant after Benjamini–Hochberg over all tests of all columns. A difference in missing values, and one in the tails
+that noise makes, is a test of its own.
 A column with too few values, or without a statistic that its limits need, is undecided and never counts as stable.
 """
 
@@ -25,17 +26,22 @@ HIGH = 0.3
 HIGH_AUC = 0.7
 """The same for vectors: normal columns that KS tells apart by 0.3 have an AUC of 0.7."""
 
+TESTS = ("distribution", "tail", "missing", "vocabulary")
+"""Each has a p-value of its own in a column."""
+_TAIL = "share beyond the reference's middle 90 % differs by"
+
 COLUMN_KEYS = ("name", "kind", "ks", "p", "q", "psi", "w1", "js", "chi2", "drifted", "severity", "action")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Effect sizes that matter; None: that effect is not judged. missing_max, oov_max: differences of shares. auc_max:
-    of vectors.
+    """Effect sizes that matter; None: that effect is not judged. tail_max, missing_max, oov_max: differences of shares.
+    auc_max: of vectors.
     """
 
     psi_max: float | None = 0.2
     ks_max: float | None = 0.1
+    tail_max: float | None = 0.05
     missing_max: float | None = 0.05
     oov_max: float | None = 0.1
     auc_max: float | None = 0.6
@@ -61,8 +67,9 @@ class ColumnDecision:
     def to_json(self) -> dict[str, Any]:
         """The keys of report.v1 `columns`; what is not a finite number is null, an undecided column is not drifted.
 
-        Beside them where there is something to say: `auc` of vectors, `ks_bound` and `w1_bound` (how far the figure
-        can be from the exact one), and `histogram` of a drifted column (see `found.Histogram`; shares to four digits).
+        Beside them where there is something to say: `auc` of vectors, `tail` of numbers, `ks_bound` and `w1_bound` (how
+        far the figure can be from the exact one), and `histogram` of a drifted column (see `found.Histogram`; shares to
+        four digits).
         """
         f = self.found
         numbers = {"ks": f.ks, "p": f.p, "q": self.q, "psi": f.psi, "w1": f.w1, "js": f.js, "chi2": f.chi2}
@@ -74,6 +81,8 @@ class ColumnDecision:
             for key, bound in (("ks_bound", f.ks_bound), ("w1_bound", f.w1_bound))
             if bound > 0
         }
+        if f.tail_difference is not None:
+            more["tail"] = float(f"{f.tail_difference:.4g}")
         if f.auc is not None:
             more["auc"] = float(f"{f.auc:.4g}")
         if self.drifted is True and f.histogram is not None:
@@ -96,6 +105,7 @@ def decide(
     *,
     psi_max: float | None = 0.2,
     ks_max: float | None = 0.1,
+    tail_max: float | None = 0.05,
     missing_max: float | None = 0.05,
     oov_max: float | None = 0.1,
     auc_max: float | None = 0.6,
@@ -104,22 +114,23 @@ def decide(
     weights: Mapping[str, float] | None = None,
 ) -> tuple[ColumnDecision, ...]:
     """One decision a column, in the order given. weights: by column name, ≥ 0; a column not named weighs 0 then."""
-    limits = Limits(psi_max, ks_max, missing_max, oov_max, auc_max)
-    q_of = _adjusted(columns)
+    limits = Limits(psi_max, ks_max, tail_max, missing_max, oov_max, auc_max)
+    q_of = _adjusted(columns, limits)
     decisions = []
     for i, found in enumerate(columns):
         weight = 1.0 if weights is None else float(weights.get(found.name, 0.0))
-        q = {test: q_of[i, test] for test in ("distribution", "missing", "vocabulary") if (i, test) in q_of}
+        q = {test: q_of[i, test] for test in TESTS if (i, test) in q_of}
         decisions.append(_one(found, q, limits, fdr_q, min_samples, weight))
     return tuple(decisions)
 
 
-def _adjusted(columns: Sequence[ColumnDrift]) -> dict[tuple[int, str], float]:
-    """q-values of the family: every p-value of every column."""
+def _adjusted(columns: Sequence[ColumnDrift], limits: Limits) -> dict[tuple[int, str], float]:
+    """q-values of the family: every p-value of every column, but for effects that are not judged."""
+    left_out = {t for t, limit in (("tail", limits.tail_max), ("missing", limits.missing_max)) if limit is None}
     tests: list[tuple[tuple[int, str], float]] = []
     for i, found in enumerate(columns):
-        named = (("distribution", found.p), ("missing", found.missing_p), ("vocabulary", found.oov_p))
-        tests += [((i, test), p) for test, p in named if p is not None and math.isfinite(p)]
+        ps = zip(TESTS, (found.p, found.tail_p, found.missing_p, found.oov_p), strict=True)
+        tests += [((i, t), p) for t, p in ps if p is not None and math.isfinite(p) and t not in left_out]
     if not tests:
         return {}
     adjusted = benjamini_hochberg(np.array([p for _, p in tests]))
@@ -142,7 +153,7 @@ def _one(
         why = f"{fewest} values of {min_samples} needed on each side"
         action = "collect more rows" if rows < min_samples else "find out why the values are missing"
         return ColumnDecision(found, shown, None, "none", action, why, min_samples, weight)
-    judged = any(test != "missing" for test, _, _ in effects)
+    judged = any(test not in ("missing", "tail") for test, _, _ in effects)
     if not judged or "distribution" not in q:
         why = found.reason or "no statistic that the limits judge could be computed"
         action = "look at the column: it could not be compared"
@@ -153,11 +164,13 @@ def _one(
 def _effects(found: ColumnDrift, limits: Limits) -> list[tuple[str, str, bool]]:
     """(test, what was seen against the limit, whether it is over) of every effect that is judged and was computed."""
     gap = None if found.missing_difference is None else abs(found.missing_difference)
+    tail = None if found.tail_difference is None else abs(found.tail_difference)
     extra = None if found.oov_share is None else found.oov_share - (found.oov_expected or 0.0)
     rows = (
         ("distribution", "PSI", found.psi, limits.psi_max),
         ("distribution", "KS", found.ks, limits.ks_max),
         ("distribution", "AUC of telling the sides apart", found.auc, limits.auc_max),
+        ("tail", _TAIL, tail, limits.tail_max),
         ("missing", "missing share differs by", gap, limits.missing_max),
         ("vocabulary", "unknown tokens exceed the expected by", extra, limits.oov_max),
     )
@@ -176,6 +189,8 @@ def _within(effects: list[tuple[str, str, bool]], q: Mapping[str, float], fdr_q:
 def _action(found: ColumnDrift, high: bool, over: list[str]) -> str:
     if any(text.startswith("missing") for text in over):
         return "check the upstream feed: missing values changed"
+    if all(text.startswith(_TAIL) for text in over):
+        return "check the upstream feed: values scatter otherwise, then retrain"
     if found.new_share > 0 and found.kind in ("categorical", "boolean"):
         return "check the encoding of new categories, then retrain"
     return "check the upstream feed, then retrain" if high else "watch, and retrain if performance drops"

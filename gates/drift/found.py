@@ -30,8 +30,9 @@ class ColumnDrift:
     ks_bound: how far the reported D can be from the exact one (0 in exact mode). p: of KS, or of chi-square for
     categories. psi: bias removed; psi_raw: as summed. w1: in the column's unit (days for dates); w1_scaled: divided by
     the reference's standard deviation. js: base 2, in [0, 1]. missing_difference: current share of missing rows minus
-    the reference's, with its 95 % interval and p-value. new, lost: categories seen on one side only (at most 20 of
-    each); range_ref, range_cur: of both sides. oov_*: the share of a text's tokens that the reference does not know.
+    the reference's, with its 95 % interval and p-value. tail_difference: the same of values beyond where the middle
+    nine tenths of the reference lie, and tail_p. new, lost: categories seen on one side only (at most 20 of each);
+    range_ref, range_cur: of both sides. oov_*: the share of a text's tokens that the reference does not know.
     auc: of a classifier that tells vectors of the two sides apart, 0.5 where it cannot.
     """
 
@@ -54,6 +55,8 @@ class ColumnDrift:
     w1_scaled: float | None = None
     js: float | None = None
     chi2: float | None = None
+    tail_difference: float | None = None
+    tail_p: float | None = None
     new: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     new_share: float = 0.0

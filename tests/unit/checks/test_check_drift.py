@@ -119,6 +119,7 @@ def test_the_policy_of_the_design_parses() -> None:
         ({"effect": Effect()}, "effect"),
         ({"effect": Effect(psi_max=-0.1)}, "effect"),
         ({"effect": Effect(psi_max=math.nan)}, "effect"),
+        ({"effect": Effect(psi_max=0.2, tail_max=-0.1)}, "effect"),
         ({"effect": Effect(ks_max=0.1)}, "effect"),
         ({"effect": Effect(psi_max=0.1, ks_max=1.0)}, "ks_max"),
         ({"fdr_q": 0.0}, "fdr_q"),
@@ -137,6 +138,10 @@ def test_explain_says_the_limits() -> None:
     said = check(max_drifted_share=0.2).explain()
     assert "PSI of at most 0.2" in said
     assert "20%" in said
+    assert "beyond the reference's middle 90 % of at most 0.05" in said
+    assert "move by 0.25 standard deviations" in said
+    assert "standard deviations" not in check(effect=Effect(psi_max=0.2)).explain()
+    assert "middle" not in check(effect=Effect(psi_max=0.2, tail_max=None)).explain()
     assert "\n" not in said
 
 

@@ -54,6 +54,37 @@ def test_severity_and_action() -> None:
     assert "new categories" in decide([fresh])[0].action
 
 
+def test_tails_drift_on_their_own_and_either_way() -> None:
+    for difference in (0.07, -0.07):
+        found = column(tail_difference=difference, tail_p=1e-30)
+        (decision,) = decide([found])
+        assert (decision.drifted, decision.severity) == (True, "medium")
+        assert decision.why == "share beyond the reference's middle 90 % differs by 0.07 over 0.05"
+        assert decision.action == "check the upstream feed: values scatter otherwise, then retrain"
+        assert decision.to_json()["tail"] == difference
+        assert decide([found], tail_max=None)[0].drifted is False
+        assert decide([replace(found, tail_p=0.3)])[0].drifted is False
+    assert decide([column(tail_difference=0.05, tail_p=1e-30)])[0].drifted is False
+    both = decide([column(tail_difference=0.07, tail_p=1e-30, ks=0.4, p=0.0)])[0]
+    assert both.action == "check the upstream feed, then retrain"
+    assert "tail" not in decide([CALM])[0].to_json()
+
+
+def test_an_effect_that_is_not_judged_makes_no_other_less_significant() -> None:
+    """Five tests of which one has p = 0.03: with the other four beside it, it is not significant."""
+    others: dict[str, Any] = {"tail_difference": 0.0, "tail_p": 0.9, "missing_difference": 0.0, "missing_p": 0.9}
+    columns = [column(p=0.03, ks=0.2, **others)]
+    assert decide(columns)[0].drifted is False
+    assert decide(columns, tail_max=None)[0].drifted is False
+    assert decide(columns, tail_max=None, missing_max=None)[0].q == 0.03
+    assert decide(columns, tail_max=None, missing_max=None)[0].drifted is True
+
+
+def test_tails_alone_decide_nothing_of_a_column_that_was_not_compared() -> None:
+    found = ColumnDrift("x", "numeric", 5000, 5000, tail_difference=0.0, tail_p=0.9, reason="no limit fits")
+    assert decide([found])[0].drifted is None
+
+
 def test_missing_values_drift_on_their_own() -> None:
     found = column(missing_difference=0.2, missing_p=1e-30)
     (decision,) = decide([found])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from gates.drift.decide import decide
 from gates.drift.profile import build, merge_all
 from gates.drift.scan import scan
 from gates.drift.source import Source, from_table
@@ -177,6 +178,50 @@ def peak_of(action: Callable[[], Any]) -> int:
         return int(tracemalloc.get_traced_memory()[1] + max(0, pool.max_memory() - max(worst, before)))
     finally:
         tracemalloc.stop()
+
+
+def test_tails_by_hand() -> None:
+    """Of 1 to 100 the middle 90 % is 5 to 95, beyond which 9 values lie."""
+    x = np.arange(1.0, 101.0)
+    found = one(x, np.concatenate([x[10:50], [4.9] * 30, [95.1] * 30, [5.0] * 50, [95.0] * 50]))
+    assert found.tail_difference == pytest.approx(60 / 200 - 9 / 100, abs=1e-15)
+    table = [[9, 91], [60, 140]]
+    assert found.tail_p == pytest.approx(scipy_stats.chi2_contingency(table).pvalue, rel=1e-12)
+    assert one([7.0] * 50, [7.0] * 40).tail_difference == 0.0
+    assert one([7.0] * 50, [7.0] * 40 + [8.0] * 10).tail_difference == pytest.approx(0.2)
+    assert one(["a", "b"], ["a", "b"]).tail_difference is None
+
+
+@given(seed=st.integers(0, 2**31), rows=st.integers(1, 3000), digits=st.sampled_from([0, 1, 9]))
+@settings(max_examples=60, deadline=None)
+def test_tails_against_a_profile_are_those_of_the_file(seed: int, rows: int, digits: int) -> None:
+    """Whether the profile holds every value or only its points, which the bounds of the middle are."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=rows).round(digits), (rng.normal(size=900) * 1.3).round(digits)
+    exact = one(x, y)
+    for points in (10_001, 101):
+        found = scan(build(source(x=x), points=points), source(x=y))[0]
+        if points > rows or rows % 100 == 0 or digits == 0:
+            assert (found.tail_difference, found.tail_p) == (exact.tail_difference, exact.tail_p)
+        else:
+            assert found.tail_difference == pytest.approx(exact.tail_difference, abs=0.04)
+
+
+def test_noise_is_drift_by_default_and_no_drift_is_none() -> None:
+    """Noise that KS and PSI hardly see; and null data, where any effect counts: as many alarms as the rate promises."""
+    rng = np.random.default_rng(11)
+    x, y = rng.normal(size=5000), rng.normal(size=2000)
+    noisy = y + rng.normal(size=2000) * 0.75
+    found = one(x, noisy)
+    assert (found.ks or 1.0) < 0.1
+    assert (found.psi or 1.0) < 0.2
+    assert decide([found])[0].drifted is True
+    assert decide([found], tail_max=None)[0].drifted is False
+    alarms = 0
+    for _ in range(60):
+        before, after = (source(**{f"c{i}": rng.normal(size=300) for i in range(10)}) for _ in range(2))
+        alarms += any(d.drifted for d in decide(scan(before, after), psi_max=0.0, ks_max=0.0, tail_max=0.0))
+    assert alarms <= 8, "3 are expected at a rate of 5 %"
 
 
 def test_the_memory_budget_is_kept_whatever_the_rows() -> None:

@@ -35,6 +35,9 @@ class Workspace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subscription_id: Annotated[str, Meta(description="The subscription that holds the workspace.")]
     resource_group: Annotated[str, Meta(description="Its resource group.")]
     name: Annotated[str, Meta(description="The workspace's name.")]
+    registry: Annotated[
+        str | None, Meta(description="The Azure ML registry through which `gates model promote` shares versions.")
+    ] = None
     credential: Annotated[
         CredentialKind | None,
         Meta(description="How to sign in. Default: the first way for which the environment is complete."),
@@ -59,6 +62,9 @@ class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sensitive: Annotated[list[str], Meta(description="Columns that fairness checks may use.")] = []
     score: Annotated[Literal["auto", "predict", "predict_proba"], Meta(description="How the model is asked.")] = "auto"
     predictions: Annotated[str | None, Meta(description="A file with the predictions already made.")] = None
+    compute: Annotated[
+        str | None, Meta(description="azureml only: the compute that gates, so that the data stays in the workspace.")
+    ] = None
 
 
 class LoadTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -74,6 +74,13 @@ class CheckResult:
         raw["interval"] = None if self.interval is None else [_finite(bound) for bound in self.interval]
         return {key: raw[key] for key in CHECK_KEYS}
 
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> CheckResult:
+        """What `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        interval = raw["interval"]
+        shape = {"status": Status(raw["status"]), "interval": None if interval is None else (interval[0], interval[1])}
+        return cls(**{**{key: raw[key] for key in CHECK_KEYS}, **shape})
+
     def at(self, *, severity: str, line: int) -> CheckResult:
         return replace(self, severity=severity, line=line)
 
@@ -129,6 +136,16 @@ class GateReport:
         """Ids of blocking checks that are why the decision is what it is, worst first."""
         bad = [c for c in self.checks if c.severity == "block" and c.status.decided and c.status is not Status.PASS]
         return tuple(c.id for c in sorted(bad, key=lambda c: -Verdict(c.status.value).rank))
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> GateReport:
+        """What `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        plain = {key: raw[key] for key in ("step", "stage", "decision", "policy", "model", "champion", "data")}
+        return cls(
+            **plain, verdict=Verdict(raw["verdict"]), checks=tuple(CheckResult.from_json(one) for one in raw["checks"]),
+            evidence=tuple(EvidenceItem(**one) for one in raw["evidence"]), note=str(raw.get("note", "")),
+            columns=tuple(raw["columns"]) if "columns" in raw else None, retrain=raw.get("retrain"),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = {

@@ -38,6 +38,14 @@ class TrainedRun:
 
 
 @dataclass(frozen=True)
+class RanThere:
+    """A job of ours that has completed where the data is. `folder`: one output of it, fetched."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """A registered version. `version` is an integer as text; `digest` is what was registered."""
 
@@ -75,6 +83,13 @@ class Backend(Protocol):
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         """The last value of each metric that a run logged."""
+        ...
+
+    def run_there(self, job: Path, *, output: str, on_line: Callable[[str], None]) -> RanThere:
+        """Run a command job of ours on the backend's own compute and fetch this one output of it.
+
+        Raises errors.InvalidInput where there is no such compute, errors.JobFailed when the job failed.
+        """
         ...
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:

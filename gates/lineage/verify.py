@@ -140,6 +140,26 @@ def verify_for_rollback(
     return _verification("roll back", look, str(served[-1].predicate.get("ungated", "")) if served else "")
 
 
+def verify_for_promotion(
+    model: Path,
+    lineage: LineageFolder,
+    *,
+    tags: Mapping[str, str] | None = None,
+    trusted: Sequence[PublicKey] = (),
+    audit: AuditLog | None = None,
+) -> Verification:
+    """May the bytes in `model` go to another registry? A gate allowed them, under the policy and champion of its time.
+
+    Where they arrive, another policy and another champion stand: they are gated again there before they serve.
+    """
+    look = Look(model, lineage)
+    look.bytes_and_statements(trusted)
+    look.gate(None, None, None)
+    look.tags(tags)
+    look.audit(audit, tags or {})
+    return _verification("promote", look, "")
+
+
 def verify_recorded(
     model: Path,
     lineage: LineageFolder,

@@ -148,11 +148,12 @@ class Context:
         *,
         policy_file: Path | None = None,
         rollout: Mapping[str, Any] | None = None,
+        places: Mapping[str, str] | None = None,
     ) -> None:
         """Write report.json, summary.md and junit.xml; say the checks, the annotations and the summary.
 
         `shown` are the figures for the summary's table; `policy_file` is where annotations point; `rollout` is what a
-        rollout did over time (`rollout.timeline`).
+        rollout did over time (`rollout.timeline`); `places`, where else something of it stands.
         """
         from gates.reports import junit  # an XML library: `gates --help` does without
 
@@ -160,7 +161,7 @@ class Context:
             "started": self.now().isoformat(timespec="seconds"),
             "platform": self.platform.name,
             "versions": dict(self.versions),
-            "paths": {"project": str(self.project.file), "report": str(self.report_dir)},
+            "paths": {"project": str(self.project.file), "report": str(self.report_dir), **(places or {})},
             **{k: v for k, v in self.platform.run().items() if v},
         }
         text, digest = json_report.render(report, run)

@@ -7,37 +7,29 @@ model, the policy and the data. No evidence never passes.
 
 from __future__ import annotations
 
-import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from gates.collect import facts
-from gates.collect import store as stores
-from gates.collect.gather import Gathering, Scorer, Subject, group_columns, needs_kind, union
-from gates.collect.predictions import Shape
+from gates.collect.gather import needs_kind, union
 from gates.collect.tables import column_names
-from gates.errors import InvalidInput, Unavailable
+from gates.errors import InvalidInput
 from gates.files import write_whole
 from gates.inputs import option, output, to_text
-from gates.judge import judge
 from gates.lineage.audit import Event
-from gates.lineage.digest import file_digest, model_digest
+from gates.lineage.digest import model_digest
 from gates.lineage.record import Gating
 from gates.lineage.statement import gate_statement
-from gates.runtime.environments import find_user_python
 from gates.steps import approvals, judged, records, state
+from gates.steps.data_at_hand import at_hand
 from gates.steps.execute import values_of
+from gates.steps.gating import Asked, baseline, judge_asked
 from gates.steps.step import Common, CommonOutputs, Context, Ended, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gates.backends import ModelVersion
-    from gates.checks.spec import Need
     from gates.policy import Policy
     from gates.verdict import GateReport
 
@@ -51,7 +43,9 @@ class Inputs(Common):
     policy_ref: str = option("A git ref: judge with the policy as it is there, e.g. the base branch of a pull request.")
     policy_digest: str = option("The sha256 that the policy must have.")
     stage: str = option("The policy's stage to judge.", default="validate")
-    data: Path | None = option("Evaluation data, csv or parquet.", kind="path", config="evaluate.data")
+    data: Path | None = option(
+        "Evaluation data, csv or parquet: a path, or azureml:NAME:VERSION.", kind="path", config="evaluate.data"
+    )
     predictions: Path | None = option(
         "A file with the candidate's predictions, instead of scoring it.", kind="path", config="evaluate.predictions"
     )
@@ -60,6 +54,11 @@ class Inputs(Common):
         "A metrics file, or runs:/ID for what an MLflow run logged, instead of scoring; it is marked self-reported."
     )
     champion: str = option("The champion: an alias or a version. Default: the alias that the policy names.")
+    gate_compute: str = option(
+        "azureml: the workspace's compute on which it gates, where the data should not leave the workspace; "
+        "serverless: what Azure finds. Default: this machine.",
+        config="evaluate.compute",
+    )  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -73,50 +72,38 @@ class Outputs(CommonOutputs):
 def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     """Gather, judge, report."""
     policy, raw = judged.load_policy(context, inputs.policy, ref=inputs.policy_ref, pinned=inputs.policy_digest)
-    stage = judged.stage_of(policy, inputs.stage, context)
-    needs = union(stage.checks)
+    judged.stage_of(policy, inputs.stage, context)
     model = _model(inputs, context)
     out.model_digest = digest = model_digest(model) if model else ""
-    data_digest = file_digest(inputs.data) if inputs.data and inputs.data.is_file() else ""
+    elsewhere = bool(inputs.gate_compute) and inputs.backend != "local"
+    data = inputs.data if inputs.data is None or elsewhere else at_hand(context, inputs.data)
     champion = _champion(inputs, context, policy, digest)
-    evidence_store = stores.Store(context.report_dir)
-    with tempfile.TemporaryDirectory(prefix="gates-") as work:
-        gathering = Gathering(
-            evidence_store, _shape(context, needs), inputs.data, data_digest, _scorer(inputs, context), Path(work)
-        )
-        gathering.about = about = judged.about(context, policy, digest, data_digest, champion)
-        _gather(inputs, context, needs, gathering, Subject(model, digest, inputs.predictions), champion)
-    judged.keep_policy(evidence_store, raw)
-    evidence = stores.load(evidence_store.folder, evidence_store.items)
-    report = judge(
-        policy, inputs.stage, evidence, step=context.step, today=context.now().date(),
-        model=about["model"], champion=about["champion"],
-        data={"digest": data_digest, "rows": judged.rows_of(evidence)},
+    if not elsewhere:
+        _readable(inputs, data, context)
+    asked = Asked(
+        step=context.step, stage=inputs.stage, model=model, digest=digest, data=data, champion=champion,
+        fetch=lambda version, into: context.backend.fetch(version, into), predictions=inputs.predictions,
+        champion_predictions=inputs.champion_predictions, metrics=inputs.metrics, python=inputs.python,
+        approvals=approvals.given(context, digest) if digest else (),
     )  # fmt: skip
+    if elsewhere:
+        from gates.steps import gate_elsewhere
+
+        report, found, rows = gate_elsewhere.judge_there(asked, context, policy, raw, inputs.gate_compute)
+    else:
+        report, store = judge_asked(asked, context, policy, raw)
+        found, rows = baseline(asked, context, store), ""
     out.verdict, out.decision = report.verdict.value, report.decision
     out.failed_checks = to_text(report.failed_checks)
     end = ended(report)
     shown = {"message": end.message, **values_of(out, "failed_checks")}
-    context.write_report(report, out, shown, policy_file=policy.file)
+    context.write_report(report, out, shown, policy_file=policy.file, places={"rows": rows} if rows else {})
     context.platform.tag(f"gate-{report.verdict.value.lower()}")
-    if inputs.stage == "validate":
-        _baseline(context, digest, evidence_store)
+    if found:
+        write_whole(records.lineage_of(context, digest).path / records.BASELINE, found)
     _record(context, report, out.report_digest, policy)
     state.remember(context, "validate-gate", report=out.report_path)
     return end
-
-
-def _baseline(context: Context, digest: str, store: stores.Store) -> None:
-    """How the model did, kept with its lineage: what drift-check compares with once labels come."""
-    evaluate = context.project.settings.evaluate
-    scored = next((item.sha256 for item in store.items if item.name == stores.CANDIDATE), None)
-    folder = records.lineage_of(context, digest).path if digest else None
-    if evaluate is None or scored is None or folder is None or not folder.is_dir():
-        return
-    from gates.collect.performance import baseline_in  # numpy: a gate over a metrics file does without
-
-    found = baseline_in(store.folder / scored.partition(":")[2], evaluate.target)
-    write_whole(folder / records.BASELINE, msgspec.json.encode(found) + b"\n")
 
 
 def _record(context: Context, report: GateReport, report_digest: str, policy: Policy) -> None:
@@ -147,94 +134,16 @@ def _record(context: Context, report: GateReport, report_digest: str, policy: Po
         records.publish(context, version, head)
 
 
-def _gather(
-    inputs: Inputs,
-    context: Context,
-    needs: Sequence[Need],
-    gathering: Gathering,
-    candidate: Subject,
-    champion: ModelVersion | None,
-) -> None:
-    """Fill the evidence store with what the checks need."""
-    _readable(inputs, context)
-    if inputs.metrics:
-        gathering.reported(_metrics(inputs.metrics, context, gathering.work))
-    if needs_kind(needs, "metric") and candidate.model:
-        size = sum(file.stat().st_size for file in candidate.model.rglob("*") if file.is_file())
-        gathering.metrics["artifact_megabytes"] = size / 1e6
-    wanted = needs_kind(needs, "predictions", "champion_predictions", "samples")
-    if wanted and (inputs.predictions or not inputs.metrics):
-        context.need(gathering.shape.target, "evaluate.target", flag="")
-        if inputs.predictions is None:
-            context.need(inputs.data, "evaluate.data")
-            if candidate.model is None:
-                raise InvalidInput("nothing says which model to judge", hint="give --model, or run `gates train` first")
-        gathering.candidate(candidate, needs)
-    if needs_kind(needs, "champion_predictions", "explanations"):
-        _gather_champion(inputs, context, gathering, candidate, champion)
-    other = gathering.work / "champion"
-    lineage = records.lineage_of(context, candidate.digest) if candidate.digest else None
-    about = facts.About(
-        candidate,
-        Subject(other, champion.digest) if champion and other.is_dir() else None,
-        inputs.data if inputs.data and inputs.data.is_file() else None,
-        lineage.composite() if lineage and lineage.path.is_dir() else None,
-        _reference(lineage.path / records.PROFILE) if lineage else None,
-        context.project.folder,
-    )
-    facts.gather(needs, about, gathering)
-    given = approvals.given(context, candidate.digest) if candidate.digest else ()
-    if given:
-        gathering.store.add_bytes(stores.APPROVALS, msgspec.json.encode(given))
-    gathering.finish()
-
-
-def _reference(path: Path) -> Any:
-    """The profile that training recorded, which a drift check compares the evaluation data with; None without one."""
-    from gates.drift.profile import Profile
-
-    return Profile.from_bytes(path.read_bytes(), file=str(path)) if path.is_file() else None
-
-
-def _metrics(given: str, context: Context, work: Path) -> Path:
-    """The metrics file; of `runs:/ID`, what that run logged, written as one."""
-    if not given.startswith("runs:/"):
-        return context.cwd / given
-    path = work / "run-metrics.json"
-    found = context.backend.run_metrics(given.removeprefix("runs:/").strip("/"))
-    path.write_text(json.dumps({"metrics": dict(sorted(found.items()))}), encoding="utf-8")
-    return path
-
-
-def _readable(inputs: Inputs, context: Context) -> None:
+def _readable(inputs: Inputs, data: Path | None, context: Context) -> None:
     """Files that the caller named are there, also where nothing will look at them."""
-    if inputs.data is not None and inputs.data != context.project.get("evaluate.data"):
-        column_names(inputs.data, "the evaluation data")
+    if data is not None and data != context.project.get("evaluate.data"):
+        column_names(data, "the evaluation data")
     for path, what in (
         (inputs.predictions, "the predictions"),
         (inputs.champion_predictions, "the champion's predictions"),
     ):
         if path is not None:
             column_names(path, what)
-
-
-def _gather_champion(
-    inputs: Inputs, context: Context, gathering: Gathering, candidate: Subject, champion: ModelVersion | None
-) -> None:
-    if inputs.champion_predictions:
-        gathering.champion(Subject(predictions=inputs.champion_predictions))
-    elif champion is None:
-        gathering.champion_absent = True
-    elif champion.digest == candidate.digest:
-        raise Unavailable(
-            f"the candidate is the champion itself ({champion.name} version {champion.version}, {champion.digest})",
-            hint="a model compared with itself always looks fine; train a new one, or name another champion",
-        )
-    elif inputs.predictions or not inputs.metrics:
-        folder = context.backend.fetch(champion, gathering.work / "champion")
-        if model_digest(folder) != champion.digest:
-            raise Unavailable(f"the registry's bytes of {champion.uri} are not those registered ({champion.digest})")
-        gathering.champion(Subject(folder, champion.digest))
 
 
 def _champion(inputs: Inputs, context: Context, policy: Policy, digest: str) -> ModelVersion | None:
@@ -277,18 +186,3 @@ def _model(inputs: Inputs, context: Context) -> Path | None:
         return None
     found = state.recall(context, "train").get("model")
     return Path(found) if found else None
-
-
-def _shape(context: Context, needs: Sequence[Need]) -> Shape:
-    evaluate = context.project.settings.evaluate
-    if evaluate is None:
-        return Shape("", None, group_columns(needs))
-    return Shape(evaluate.target, evaluate.positive_label, group_columns(needs))
-
-
-def _scorer(inputs: Inputs, context: Context) -> Scorer:
-    evaluate = context.project.settings.evaluate
-    return Scorer(
-        find_user_python(context.env, inputs.python or None), context.env, context.state_dir / "cache",
-        evaluate.score if evaluate else "auto", context.say,
-    )  # fmt: skip

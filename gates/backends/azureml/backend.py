@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import tempfile
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gates import confidential
+from gates.backends import RanThere
 from gates.backends.azureml import asked_job, collected, job_outputs, jobs, schedules
+from gates.backends.azureml.archives import pack, unpack
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
@@ -20,8 +20,9 @@ from gates.backends.azureml.lease import EndpointLease
 from gates.backends.azureml.references import data_uri
 from gates.backends.azureml.registry import Registry
 from gates.backends.azureml.storage import ROOT, Storage
+from gates.backends.azureml.shared_registry import Shared, SharedRegistry, named
 from gates.backends.azureml.traffic_log import TrafficLog
-from gates.errors import InvalidInput, Unavailable
+from gates.errors import InvalidInput
 from gates.lineage.digest import hexdigest
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class NamedWorkspace(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def registry(self) -> str | None: ...
 
 class AzureMLBackend:
     """`model`: the registered model's name; `output`: the job output that is the model; `run`: the platform's run;
@@ -82,6 +85,18 @@ class AzureMLBackend:
         )
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
+    def run_there(self, job: Path, *, output: str, on_line: Callable[[str], None]) -> RanThere:
+        asked = asked_job.load(
+            job, model_output=output, compute="", timeout=None, run=self._run,
+            pending=self._state / "azureml" / "pending", tags={},
+        )  # fmt: skip
+        done = jobs.run(
+            asked, self._workspace, work=self._state / "runs", on_line=on_line, say=self._say, hidden=self._hidden
+        )
+        folder = job_outputs.fetch_output(self._workspace, self._storage, done.name, output, done.folder / output)
+        done.note.unlink(missing_ok=True)
+        return RanThere(done.name, folder)
+
         return dict(job_outputs.run_of(self._workspace, run_id)["metrics"])
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
@@ -113,10 +128,10 @@ class AzureMLBackend:
             return None
         into.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into.parent) as beside:
-            return _unpack(packed, Path(beside) / "lineage", version).replace(into)
+            return unpack(packed, Path(beside) / "lineage", version.uri).replace(into)
 
     def keep_lineage(self, version: ModelVersion, lineage: Path) -> None:
-        self._storage.write(_lineage(version), _pack(lineage))
+        self._storage.write(_lineage(version), pack(lineage))
 
     def keep_events(self, folder: Path) -> None:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -149,6 +164,15 @@ class AzureMLBackend:
         self._registry.archive(version)
 
     def schedule_training(self, job: Path, name: str, clock: schedules.Clock) -> None:
+    def share(self, version: ModelVersion, lineage: Path, registry: str = "") -> tuple[str, bool]:
+        """The version's URI in the registry that workspaces share, and whether it is new there."""
+        return SharedRegistry(self._workspace.beside(registry)).share(version, lineage)
+
+    def shared_version(self, uri: str, into: Path) -> Shared:
+        """A version of a registry, with its lineage, in the folder `into`; its bytes are those that were shared."""
+        registry, name, version = named(uri)
+        return SharedRegistry(self._workspace.beside(registry)).fetch(name, version, into)
+
         """Train by the clock: the workspace submits the job, whoever runs or not."""
         schedules.retrain(self._workspace, job, name, clock)
 
@@ -176,11 +200,11 @@ class AzureMLBackend:
 
 
 def connect(
-    named: NamedWorkspace | None, *, env: Mapping[str, str], state_dir: Path, model: str, output: str,
+    named_workspace: NamedWorkspace | None, *, env: Mapping[str, str], state_dir: Path, model: str, output: str,
     say: Callable[[str], None], credential: str = "",
 ) -> AzureMLBackend:  # fmt: skip
     """The backend on the workspace that mlops.yml names. Nothing is asked of Azure before it is needed."""
-    if named is None:
+    if named_workspace is None:
         raise InvalidInput("backend azureml needs a workspace", hint="add the key 'workspace' to mlops.yml")
 
     def opened() -> tuple[Any, str]:
@@ -189,8 +213,9 @@ def connect(
         return credentials.open_credential(env, credential)
 
     workspace = Workspace(
-        subscription=named.subscription_id, group=named.resource_group, name=named.name, open_credential=opened
-    )
+        subscription=named_workspace.subscription_id, group=named_workspace.resource_group, name=named_workspace.name,
+        open_credential=opened, registry=named_workspace.registry or "",
+    )  # fmt: skip
     return AzureMLBackend(
         workspace, state_dir=state_dir, model=model, output=output, run=run_of(env), say=say,
         hidden=confidential.values(env),
@@ -210,24 +235,3 @@ def run_of(env: Mapping[str, str]) -> str:
 
 def _lineage(version: ModelVersion) -> str:
     return f"{ROOT}/lineage/{version.name}/{hexdigest(version.digest)}.zip"
-
-
-def _pack(folder: Path) -> bytes:
-    """One archive, so that a reader finds all of it or what was before."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
-    return out.getvalue()
-
-
-def _unpack(packed: bytes, into: Path, version: ModelVersion) -> Path:
-    into.mkdir()
-    try:
-        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-            archive.extractall(into)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise Unavailable(
-            f"the lineage of {version.uri} cannot be unpacked: {error}", hint="publish it again: run the gate again"
-        ) from error
-    return into

@@ -47,6 +47,15 @@ class Workspace:
         self._about: dict[str, Any] | None = None
         self.kind = ""
 
+    def beside(self, registry: str) -> Workspace:
+        """This workspace beside another registry; itself where that is its own, or '' is asked for."""
+        if registry in ("", self.registry):
+            return self
+        return Workspace(
+            subscription=self.subscription, group=self.group, name=self.name, registry=registry,
+            open_credential=lambda: (self.credential, self.kind),
+        )  # fmt: skip
+
     @property
     def id(self) -> str:
         return (
@@ -134,7 +143,7 @@ class Workspace:
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, version: str = VERSION,
-        scope: str = ARM_SCOPE, conflicts: bool = False,
+        scope: str = ARM_SCOPE, conflicts: bool = False, headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any] | None:  # fmt: skip
         """One request. None for a 404 of GET and DELETE. What a long-running one began is not waited for."""
         url = self._url(path, version)
@@ -144,11 +153,10 @@ class Workspace:
             from azure.core.rest import HttpRequest
             from azure.mgmt.core.exceptions import ARMErrorFormat
 
-            request = HttpRequest(method, url, json=body)
-            answer = self._client_of(scope).send_request(request)
+            answer = self._client_of(scope).send_request(HttpRequest(method, url, json=body, headers=headers))
             if answer.status_code == 401:  # the pipeline keeps a token until it says that it has run out
                 self._pipeline.pop(scope)
-                answer = self._client_of(scope).send_request(HttpRequest(method, url, json=body))
+                answer = self._client_of(scope).send_request(HttpRequest(method, url, json=body, headers=headers))
             if answer.status_code == 404 and method in ("GET", "DELETE"):
                 return None
             if answer.status_code >= 400:

@@ -27,17 +27,7 @@ def fetch(asked: Asked, workspace: Workspace, storage: Storage, name: str, folde
     """The job's outputs, metrics, and what it ran on."""
     about = (workspace.get(f"jobs/{name}") or {}).get("properties") or {}
     outputs = folder / "outputs"
-    model = outputs / asked.model_output
-    if model.exists():
-        shutil.rmtree(model)
-    try:
-        storage.download(output_uri(about, name, asked.model_output), model)
-    except Unavailable as error:
-        if not isinstance(error, Absent):
-            raise
-        raise JobFailed(
-            f"job {name} wrote nothing to its output '{asked.model_output}'", hint="save the model there"
-        ) from error
+    model = fetch_output(workspace, storage, name, asked.model_output, outputs / asked.model_output)
     inputs, assets = _inputs(asked, storage, workspace, about, folder)
     run = run_of(workspace, name)
     return TrainedRun(
@@ -54,6 +44,20 @@ def fetch(asked: Asked, workspace: Workspace, storage: Storage, name: str, folde
         seconds=0.0,
         assets=assets,
     )
+
+
+def fetch_output(workspace: Workspace, storage: Storage, name: str, output: str, into: Path) -> Path:
+    """One output of a job, as a folder. JobFailed when the job wrote nothing there."""
+    about = (workspace.get(f"jobs/{name}") or {}).get("properties") or {}
+    if into.exists():
+        shutil.rmtree(into)
+    try:
+        storage.download(output_uri(about, name, output), into)
+    except Unavailable as error:
+        if not isinstance(error, Absent):
+            raise
+        raise JobFailed(f"job {name} wrote nothing to its output '{output}'", hint="let it write there") from error
+    return into
 
 
 def model_in(folder: Path, name: str) -> Path:

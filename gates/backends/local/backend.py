@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gates.backends import EndpointFiles, ModelVersion, TrainedRun
+from gates.backends import EndpointFiles, ModelVersion, RanThere, TrainedRun
 from gates.backends.local import jobs, tracking
 from gates.backends.local.registry import Registry
 from gates.chain import Chain
@@ -106,6 +106,9 @@ class LocalBackend:
             "differences": done.differences,
             "platform": f"{platform.system()} {platform.machine()}",
         }
+
+    def run_there(self, job: Path, *, output: str, on_line: Callable[[str], None]) -> RanThere:  # noqa: ARG002  # the protocol's
+        raise InvalidInput("the local backend has no compute but this machine", hint="write backend: azureml", file=job)
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         with tracking.tracking(self._uri, state_dir=self._state, env=self._env) as server:

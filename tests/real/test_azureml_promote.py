@@ -1,0 +1,108 @@
+"""A gated version goes from one workspace through a registry into another: bytes, lineage, tags; and nothing else does.
+
+One story: trained, gated and registered in `risk-ws`, shared through `risk-registry`, taken into `risk-prod`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import azureml_room
+import pytest
+from azureml_emulator import arm
+from azureml_project import project
+
+from gates import cli
+from gates.lineage.digest import model_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from azureml_emulator.start import Running
+
+POLICY = """\
+version: 1
+name: promoted
+stages:
+  validate:
+    checks:
+      - {id: accuracy.floor, type: threshold, metric: accuracy, source: metrics, min: 0.8, decide_on: point}
+"""
+URI = f"azureml://registries/{arm.REGISTRY}/models/credit/versions/1"
+
+
+@dataclass(frozen=True)
+class World:
+    folder: Path
+    env: dict[str, str]
+
+    def gates(self, *arguments: str, at: str = "dev") -> int:
+        workspace = {"dev": arm.WORKSPACE, "prod": "risk-prod"}[at]
+        argv = [*arguments, "--state-dir", str(self.folder / at), "--report-dir", str(self.folder / at / "said")]
+        return cli.run(argv, {**self.env, "AZURE_ML_WORKSPACE": workspace}, self.folder)
+
+    def outputs(self, at: str = "dev") -> dict[str, str]:
+        found: dict[str, str] = json.loads((self.folder / at / "said/outputs.json").read_text())
+        return found
+
+    def backend(self, at: str) -> Any:
+        workspace = {"dev": arm.WORKSPACE, "prod": "risk-prod"}[at]
+        return azureml_room.backend(self.folder / at, env={**self.env, "AZURE_ML_WORKSPACE": workspace})
+
+
+@pytest.fixture(scope="module")
+def world(azure_running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """`credit` version 1 of risk-ws, which a gate allowed."""
+    azure_running.plant()
+    folder = project(tmp_path_factory.mktemp("promoted"), rate=1)
+    settings = (folder / "mlops.yml").read_text()
+    (folder / "mlops.yml").write_text(settings.replace("workspace:\n", f"workspace:\n  registry: {arm.REGISTRY}\n"))
+    (folder / "policy.yml").write_text(POLICY)
+    (folder / "metrics.json").write_text('{"metrics": {"accuracy": 0.9}, "n": 1000}')
+    env = {**azureml_room.environment(azure_running), "HOME": str(folder)}
+    patch = pytest.MonkeyPatch()
+    for name, value in env.items():
+        patch.setenv(name, value)
+    made = World(folder, env)
+    assert made.gates("train") == 0
+    model = made.outputs()["model-path"]
+    assert made.gates("validate-gate", "--model", model, "--metrics", "metrics.json") == 0
+    report = made.outputs()["report-path"]
+    (folder / "gate.json").write_text((folder / "dev/said/report.json").read_text())
+    assert made.gates("register", "--model", model, "--report", report) == 0, report
+    yield made
+    patch.undo()
+
+
+def test_a_version_goes_through_the_registry_with_all_that_is_known_of_it(azure: Running, world: World) -> None:
+    [here] = world.backend("dev").versions("credit")
+    assert world.gates("model", "promote", "--version", here.version) == 0
+    assert world.gates("model", "promote", "--source", URI, at="prod") == 0
+    [there] = world.backend("prod").versions("credit")
+    assert (there.version, there.digest, there.aliases) == ("1", here.digest, ("candidate",))
+    assert {**here.tags, "gates.promoted_from": URI} == there.tags
+    found = world.backend("prod")._workspace.get("models/credit/versions/1")
+    assert found["properties"]["properties"]["gates.model_digest"] == here.digest
+    ours, theirs = (
+        world.backend(at).fetch_lineage(version, world.folder / f"lineage-{at}")
+        for at, version in (("dev", here), ("prod", there))
+    )
+    assert ours
+    assert theirs
+    assert (theirs / "lineage.intoto.jsonl").read_bytes() == (ours / "statements.jsonl").read_bytes()
+    assert model_digest(world.backend("prod").fetch(there, world.folder / "fetched")) == here.digest
+    assert world.gates("lineage", "verify", "--version", "1", at="prod") == 0
+    assert azure.invalid() == []
+
+
+def test_once_more_changes_nothing_and_numbers_are_integers(azure: Running, world: World) -> None:
+    for _ in range(2):
+        assert world.gates("model", "promote", "--version", "1") == 0
+        assert world.gates("model", "promote", "--source", URI, at="prod") == 0
+    assert [version.version for version in world.backend("prod").versions("credit")] == ["1"]
+    registry = world.backend("dev")._workspace.beside(arm.REGISTRY).registry_ml.models
+    assert [one.version for one in registry.list("credit")] == ["1"]
+    assert [one.version for one in registry.list("credit.lineage")] == ["1"]

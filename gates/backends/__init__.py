@@ -81,15 +81,15 @@ class Backend(Protocol):
         """Submit the job and wait for its end; `tags` stand on it beside its own."""
         ...
 
-    def run_metrics(self, run_id: str) -> Mapping[str, float]:
-        """The last value of each metric that a run logged."""
-        ...
-
     def run_there(self, job: Path, *, output: str, on_line: Callable[[str], None]) -> RanThere:
         """Run a command job of ours on the backend's own compute and fetch this one output of it.
 
         Raises errors.InvalidInput where there is no such compute, errors.JobFailed when the job failed.
         """
+        ...
+
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The last value of each metric that a run logged."""
         ...
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gates import confidential
 from gates.backends import RanThere
 from gates.backends.azureml import asked_job, collected, job_outputs, jobs, schedules
-from gates.backends.azureml.archives import pack, unpack
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
@@ -19,8 +18,8 @@ from gates.backends.azureml.journal import BlobJournal
 from gates.backends.azureml.lease import EndpointLease
 from gates.backends.azureml.references import data_uri
 from gates.backends.azureml.registry import Registry
-from gates.backends.azureml.storage import ROOT, Storage
 from gates.backends.azureml.shared_registry import Shared, SharedRegistry, named
+from gates.backends.azureml.storage import ROOT, Storage
 from gates.backends.azureml.traffic_log import TrafficLog
 from gates.errors import InvalidInput
 from gates.lineage.digest import hexdigest
@@ -42,9 +41,9 @@ class NamedWorkspace(Protocol):
     def resource_group(self) -> str: ...
     @property
     def name(self) -> str: ...
-
     @property
     def registry(self) -> str | None: ...
+
 
 class AzureMLBackend:
     """`model`: the registered model's name; `output`: the job output that is the model; `run`: the platform's run;
@@ -84,7 +83,6 @@ class AzureMLBackend:
             asked, self._workspace, self._storage, work=work, on_line=on_line, say=self._say, hidden=self._hidden
         )
 
-    def run_metrics(self, run_id: str) -> Mapping[str, float]:
     def run_there(self, job: Path, *, output: str, on_line: Callable[[str], None]) -> RanThere:
         asked = asked_job.load(
             job, model_output=output, compute="", timeout=None, run=self._run,
@@ -97,6 +95,7 @@ class AzureMLBackend:
         done.note.unlink(missing_ok=True)
         return RanThere(done.name, folder)
 
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
         return dict(job_outputs.run_of(self._workspace, run_id)["metrics"])
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
@@ -163,7 +162,6 @@ class AzureMLBackend:
             )
         self._registry.archive(version)
 
-    def schedule_training(self, job: Path, name: str, clock: schedules.Clock) -> None:
     def share(self, version: ModelVersion, lineage: Path, registry: str = "") -> tuple[str, bool]:
         """The version's URI in the registry that workspaces share, and whether it is new there."""
         return SharedRegistry(self._workspace.beside(registry)).share(version, lineage)
@@ -173,6 +171,7 @@ class AzureMLBackend:
         registry, name, version = named(uri)
         return SharedRegistry(self._workspace.beside(registry)).fetch(name, version, into)
 
+    def schedule_training(self, job: Path, name: str, clock: schedules.Clock) -> None:
         """Train by the clock: the workspace submits the job, whoever runs or not."""
         schedules.retrain(self._workspace, job, name, clock)
 

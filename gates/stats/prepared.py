@@ -117,7 +117,8 @@ def prepare(
         if len(answer) != n:
             raise Unusable(f"{name} has {len(answer)} rows, the target has {n}")
         if n and (answer.dtype.kind == "U") != (truth.dtype.kind == "U"):
-            raise Unusable(f"{name} and the target are of unlike types: {answer.dtype.name} and {truth.dtype.name}")
+            kinds = ("text" if values.dtype.kind == "U" else values.dtype.name for values in (answer, truth))
+            raise Unusable(f"{name} and the target are of unlike types: {' and '.join(kinds)}")
     cluster = _cluster(candidate, n)
     if regression:
         if truth.dtype.kind == "U":

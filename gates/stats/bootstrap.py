@@ -67,6 +67,7 @@ def interval(
     seed: int,
     floor: float | None = None,
     resamples: int = RESAMPLES,
+    sums: NDArray[np.float64] | None = None,
 ) -> Estimate:
     """The wider, on each side, of two intervals of `statistic`, which maps sums (..., d) to values (...): BCa's with
     levels expanded as Student's t is wider than the normal (Hesterberg 2015, Am. Statist. 69:371, section 4.4), and
@@ -76,13 +77,13 @@ def interval(
     seen. Resamples in which the statistic is undefined (NaN) are left out; when they are
     more than 1 % the interval is unbounded. floor: the half-width to claim when no resample differs from another, for
     then the rows cannot say how far off they are; None where the quantity has no scale of its own, and then fewer than
-    FEWEST_ALIKE such rows decide nothing.
+    FEWEST_ALIKE such rows decide nothing. sums: (resamples, d) of `resample`, where several statistics share them.
     """
     n = int(counts.sum())
     value = float(statistic(counts @ distinct))
     if n < FEWEST:
         return Estimate(value, -np.inf, np.inf, n, "too few to resample")
-    drawn = replicates(distinct, counts, statistic, seed, resamples)
+    drawn = statistic(resample(distinct, counts, seed, resamples) if sums is None else sums)
     usable = drawn[np.isfinite(drawn)]
     if len(usable) < 0.99 * resamples:
         return Estimate(value, -np.inf, np.inf, n, "undefined in too many resamples")
@@ -94,8 +95,7 @@ def interval(
     left_out = np.concatenate(blocks)
     known = np.isfinite(left_out)
     shared = counts[known].astype(np.float64)
-    order = np.argsort(left_out[known], kind="stable")
-    spread = student.spread(left_out[known][order], shared[order])
+    spread = student.spread(left_out[known], shared)
     t = student.reach(confidence, spread.degrees)
     low, high = bca(value, usable, left_out[known], shared, t)
     half = t * (n - 1.0) * spread.error
@@ -106,24 +106,26 @@ def replicates(
     distinct: NDArray[np.float64], counts: NDArray[np.int64], statistic: Statistic, seed: int, resamples: int
 ) -> NDArray[np.float64]:
     """(resamples,) values of multinomial resamples; see `interval`."""
+    return statistic(resample(distinct, counts, seed, resamples))
+
+
+def resample(
+    distinct: NDArray[np.float64], counts: NDArray[np.int64], seed: int, resamples: int = RESAMPLES
+) -> NDArray[np.float64]:
+    """(resamples, d) sums of as many rows as there are, drawn with replacement; distinct, counts: see `interval`."""
     n, rng = int(counts.sum()), np.random.default_rng(seed)
     if n < FEW_A_PROFILE * len(counts):
-        return _drawn_one_by_one(distinct, counts, statistic, rng, resamples)
+        return _drawn_one_by_one(distinct, counts, rng, resamples)
     share = counts / n
     step = max(1, min(CHUNK // len(counts), 400))
     drawn = [
-        statistic(rng.multinomial(n, share, size=min(step, resamples - done)) @ distinct)
-        for done in range(0, resamples, step)
+        rng.multinomial(n, share, size=min(step, resamples - done)) @ distinct for done in range(0, resamples, step)
     ]
     return np.concatenate(drawn)
 
 
 def _drawn_one_by_one(
-    distinct: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    statistic: Statistic,
-    rng: np.random.Generator,
-    resamples: int,
+    distinct: NDArray[np.float64], counts: NDArray[np.int64], rng: np.random.Generator, resamples: int
 ) -> NDArray[np.float64]:
     """The same where rows seldom share a profile: there a row drawn costs less than a count drawn."""
     n = int(counts.sum())
@@ -131,5 +133,5 @@ def _drawn_one_by_one(
     drawn, step = [], max(1, CHUNK // n)
     for done in range(0, resamples, step):
         rows = rng.integers(0, n, size=(min(step, resamples - done), n))
-        drawn.append(statistic(np.stack([column[rows].sum(axis=1) for column in columns], axis=1)))
+        drawn.append(np.stack([column[rows].sum(axis=1) for column in columns], axis=1))
     return np.concatenate(drawn)

@@ -1,7 +1,6 @@
 """Areas under the ROC curve: one, and two on the same rows, with DeLong's variance in O(n log n).
 
 The variance comes from each row's structural component: the share of the other class that it is ranked against rightly.
-Sums run over sorted values, so that the order of the rows cannot change the last bit.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def spread(parts: Components) -> student.Spread:
 
 def _spread(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> student.Spread:
     """Of a mean over both classes: of an area, or of a contrast of areas."""
-    parts = [student.spread(np.sort(part)) for part in (positive, negative) if len(part) > 1]
+    parts = [student.spread(part) for part in (positive, negative) if len(part) > 1]
     return student.joined(parts) if parts else student.Spread(0.0, student.FEWEST)
 
 

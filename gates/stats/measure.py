@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -276,7 +276,14 @@ def _loss_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Di
             np.concatenate([sums[..., d:-1], n], axis=-1)
         )
 
-    more: dict[str, Any] = {"confidence": ask.confidence, "seed": ask.seed, "cluster": data.cluster}
-    champion = moments.estimate(theirs, loss.statistic, **more)
-    found = moments.estimate(np.concatenate([ours, theirs], axis=1), contrast, **more)
+    def of_champion(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        return loss.statistic(sums[..., d:])
+
+    found, champion = moments.estimates(
+        np.concatenate([ours, theirs], axis=1),
+        (contrast, of_champion),
+        confidence=ask.confidence,
+        seed=ask.seed,
+        cluster=data.cluster,
+    )
     return Difference(found, found.value + weight * champion.value, champion)

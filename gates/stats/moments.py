@@ -2,7 +2,7 @@
 
 Each row gives d numbers; the statistic maps their sums (with the row count as the last) to a value. Few rows are
 resampled (BCa); with many the bootstrap only repeats what the jackknife says, so that takes over: same limit, same
-skewness, no draws. Sums run over sorted columns: the order of the rows cannot change the last bit.
+skewness, no draws. Sums are exact: the order of the rows cannot change the last bit.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gates.stats import bootstrap, student
+from gates.stats import bootstrap, exact, student
 from gates.stats.estimate import Estimate, Unusable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from gates.stats.bootstrap import Statistic
 
-MOST_RESAMPLED = 5_000
+MOST_RESAMPLED = 2_000
 BLOCK = 1_000_000  # rows treated at once, so that temporary arrays stay small
 
 
@@ -36,19 +38,39 @@ def estimate(
     rows: (n, d) float64. cluster: (n,) codes of the entities that rows belong to, or None.
     Raises Unusable where the statistic is undefined on the whole.
     """
+    return estimates(rows, (statistic,), confidence=confidence, seed=seed, cluster=cluster)[0]
+
+
+def estimates(
+    rows: NDArray[np.float64],
+    statistics: Sequence[Statistic],
+    *,
+    confidence: float,
+    seed: int,
+    cluster: NDArray[np.intp] | None = None,
+) -> list[Estimate]:
+    """The same of several statistics, on the same resamples."""
     if not all(np.isfinite(column).all() for column in rows.T):
         raise Unusable("a row's loss is not a finite number")
     added, held = (rows, None) if cluster is None else _by_cluster(rows, cluster)
-    total = np.array([np.sort(column).sum() for column in added.T] + [float(len(rows))])
-    value = float(statistic(total))
-    if not np.isfinite(value):
+    total = np.array([exact.total(column) for column in added.T] + [float(len(rows))])
+    values = [float(statistic(total)) for statistic in statistics]
+    if not np.isfinite(values).all():
         raise Unusable("the metric is undefined on these rows")
-    if len(added) <= MOST_RESAMPLED:
-        counted = np.column_stack([added, np.ones(len(added)) if held is None else held])
-        distinct, counts = np.unique(counted, axis=0, return_counts=True)
-        found = bootstrap.interval(distinct, counts.astype(np.int64), statistic, confidence=confidence, seed=seed)
-        return Estimate(value, found.low, found.high, found.n, found.method)
-    return _jackknife(value, total, added, held, statistic, confidence)
+    if len(added) > MOST_RESAMPLED:
+        return [
+            _jackknife(value, total, added, held, statistic, confidence)
+            for value, statistic in zip(values, statistics, strict=True)
+        ]
+    counted = np.column_stack([added, np.ones(len(added)) if held is None else held])
+    distinct, seen = np.unique(counted, axis=0, return_counts=True)
+    counts = seen.astype(np.int64)
+    sums = bootstrap.resample(distinct, counts, seed) if len(added) >= bootstrap.FEWEST else None
+    found = [
+        bootstrap.interval(distinct, counts, statistic, confidence=confidence, seed=seed, sums=sums)
+        for statistic in statistics
+    ]
+    return [Estimate(value, one.low, one.high, one.n, one.method) for value, one in zip(values, found, strict=True)]
 
 
 def _by_cluster(
@@ -81,6 +103,5 @@ def _jackknife(
         return Estimate(value, -np.inf, np.inf, n, "undefined without one row")
     left_out -= value
     left_out *= 1.0 - n  # pseudo-values: the value's own scale, whose mean has the jackknife's variance
-    left_out.sort()
     low, high = student.spread(left_out).bounds(value, confidence)
     return Estimate(value, low, high, n, "accelerated jackknife")

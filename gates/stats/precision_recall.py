@@ -192,9 +192,9 @@ def _before(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _spread(influence: NDArray[np.float64], cluster: NDArray[np.intp] | None) -> tuple[int, student.Spread]:
     """Rows or clusters, and the spread of a mean of influence values (summed by cluster)."""
     if cluster is None:
-        return len(influence), student.spread(np.sort(influence))
+        return len(influence), student.spread(influence)
     order = np.lexsort((influence, cluster))
-    added: NDArray[np.float64] = np.sort(np.bincount(cluster[order], weights=influence[order]))
+    added = np.asarray(np.bincount(cluster[order], weights=influence[order]), dtype=np.float64)
     scale = len(added) / len(influence)  # the mean is over rows
     added *= scale
     return len(added), student.spread(added)

@@ -12,17 +12,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy.special import stdtrit
 
+from gates.stats import exact
 from gates.stats.estimate import Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    Blocks = Callable[[], Iterator[NDArray[np.float64]]]
+
 FEWEST = 2.0
+FINE = -2 * exact.DIGIT  # powers of numbers up to 1 need no finer grid than 2^-74
 
 
 @dataclass(frozen=True)
@@ -51,29 +55,61 @@ class Spread:
         return min(low, value - t * self.error), max(high, value + t * self.error)
 
 
-def spread(ordered: NDArray[np.float64], counts: NDArray[np.float64] | None = None) -> Spread:
-    """Of the mean of `ordered` (u,) float64, in ascending order so that sums do not depend on the order of rows;
-    counts: (u,) how many rows share each, None for one.
+def spread(values: NDArray[np.float64], counts: NDArray[np.float64] | None = None) -> Spread:
+    """Of the mean of `values` (u,) float64, in any order; counts: (u,) how many rows share each, None for one.
 
     Degrees of freedom are 2 n / (kurtosis - 1), at least 2 and at most n - 1: a variance s2 of n values has variance
     s2^2 (kurtosis - 1) / n, one of f degrees of freedom 2 s2^2 / f (Satterthwaite 1946, Biometrics Bull. 2:110; for
     influence values: Pan & Wall 2002, Statist. Med. 21:1429). Raises Unusable for fewer than two values.
     """
-    n = float(len(ordered)) if counts is None else float(counts.sum())
+    if counts is None:
+        return spread_of(lambda: iter((values,)))
+    return spread_of(lambda: iter((values,)), lambda: iter((counts,)))
+
+
+def spread_of(blocks: Blocks, counts: Blocks | None = None) -> Spread:
+    """The same of values that come a block at a time, as often as they are asked for: three times."""
+    n, low, high, total = 0.0, math.inf, -math.inf, exact.Sum()
+    for block, weight in _weighted(blocks, counts):
+        if not len(block):
+            continue
+        n += len(block) if weight is None else float(weight.sum())
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+        total.add(block if weight is None else block * weight)
     if n < 2:
         raise Unusable("one row alone shows no spread")
-    centred = ordered - (ordered.sum() if counts is None else (counts * ordered).sum()) / n
-    powers, moments = centred.copy(), []
-    for _ in range(3):
-        powers *= centred
-        moments.append(float((powers if counts is None else powers * counts).sum()) / n)
-    second, third, fourth = moments
+    mean = total.value / n
+    scale = math.ldexp(1.0, math.frexp(max(high - mean, mean - low))[1])  # powers of it neither vanish nor overflow
+    second, third, fourth = _powers(blocks, counts, mean, scale)
     most = max(FEWEST, n - 1.0)
-    if second == 0.0:
+    if second == 0.0 or high == low:
         return Spread(0.0, most)
-    excess = fourth / second**2 - 1.0
+    excess = fourth / n / (second / n) ** 2 - 1.0
     degrees = most if 2.0 * n >= excess * most else max(FEWEST, 2.0 * n / excess)
-    return Spread(second / (n - 1.0), degrees, third / n**2)
+    return Spread(second / n / (n - 1.0) * scale**2, degrees, third / n**3 * scale**3)
+
+
+def _weighted(
+    blocks: Blocks, counts: Blocks | None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64] | None]]:
+    if counts is None:
+        yield from ((block, None) for block in blocks())
+    else:
+        yield from zip(blocks(), counts(), strict=True)
+
+
+def _powers(blocks: Blocks, counts: Blocks | None, mean: float, scale: float) -> tuple[float, float, float]:
+    """The sums of ((value - mean) / scale)^2, ^3 and ^4."""
+    sums = exact.Sum(FINE), exact.Sum(FINE), exact.Sum(FINE)
+    for block, weight in _weighted(blocks, counts):
+        for start in range(0, len(block), exact.BLOCK):
+            part = slice(start, start + exact.BLOCK)
+            away = (block[part] - mean) / scale
+            power = away if weight is None else away * weight[part]
+            for i, found in enumerate(sums):
+                power = np.multiply(power, away, out=power if i else None)
+                found.add(power)
+    return sums[0].value, sums[1].value, sums[2].value
 
 
 def joined(parts: Sequence[Spread]) -> Spread:

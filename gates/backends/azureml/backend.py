@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gates import confidential
 from gates.backends import RanThere
 from gates.backends.azureml import asked_job, collected, job_outputs, jobs, schedules
+from gates.backends.azureml.archives import pack, unpack
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint

@@ -140,6 +140,15 @@ def build(
     return inside
 
 
+def bytecode(python: Path) -> dict[str, str]:
+    """Where a process of `python` may keep compiled code: in an environment of ours, else nowhere."""
+    home = python.parent.parent
+    ours = (home / COMPLETE).is_file()
+    if ours:  # an empty value is none: the caller's own must not reach here
+        return {"PYTHONPYCACHEPREFIX": str(home / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    return {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def _usable(home: Path, inside: Path) -> bool:
     return (home / COMPLETE).is_file() and inside.exists()  # exists() follows the link to the base interpreter
 

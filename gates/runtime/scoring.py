@@ -191,7 +191,7 @@ def _ask(
         asked.write_text(json.dumps({**request, "reply": str(reply)}), encoding="utf-8")
         secret = confidential.values(env)
         ended = process.run(
-            [python, str(WORKER), str(asked)], cwd=Path(folder), env=worker_environment(env), timeout=timeout,
+            [python, str(WORKER), str(asked)], cwd=Path(folder), env=worker_environment(env, python), timeout=timeout,
             hide=secret,
         )  # fmt: skip
         if not reply.is_file():
@@ -204,13 +204,17 @@ def _ask(
         return found, ended.tail
 
 
-def worker_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The user's environment for a process that only loads a model: no run to log to, nothing sent anywhere."""
+def worker_environment(env: Mapping[str, str], python: Path) -> dict[str, str]:
+    """The user's environment for a process that only loads a model: no run to log to, nothing sent anywhere.
+
+    Compiled code never goes beside the model, whose bytes it would change. An environment of ours has a place for it:
+    uv installs sources alone, and compiling them again takes as long as all the rest of an answer.
+    """
     kept = {name: value for name, value in environments.clean(env).items() if not _binds_to_a_run(name)}
     return {
         **kept,
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **environments.bytecode(python),
         "PATH": env.get("PATH", os.defpath),
     }
 

@@ -64,7 +64,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serve(tmp_path: Path, model: Path, cache: Path) -> Iterator[Callable[..., LocalEndpoint]]:
     def start(score: str = "auto", digest: str = "") -> LocalEndpoint:
         python = Path(sys.executable)
-        it = client.connect(tmp_path, "credit", env=dict(os.environ), python=python, cache=cache, score=score)
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # as on many runners
+        it = client.connect(tmp_path, "credit", env=env, python=python, cache=cache, score=score)
         it.create_endpoint({}, epoch=0)
         it.create(DeploymentSpec("blue", f"sha256:{score}", str(model), digest or model_digest(model), {}), epoch=0)
         begun = time.monotonic()
@@ -105,6 +106,9 @@ def test_served_answers_are_the_gated_ones(
     wrong: list[Any] = [b"no json", b"{}", b'{"input_data": 3}', b'{"input_data": {"columns": ["a"], "data": [[1]]}}']
     assert [endpoint.ask(bad, deployment="blue").status for bad in wrong] == [424, 424, 424, 424]
     assert [event.status for event in endpoint.requests_since(0)[0]][2:5] == [400, 400, 400]
+    kept = [path.name for path in cache.glob("*/bytecode/**/gunicorn/app/base*.pyc")]
+    assert kept, "compiled once for all servers: it takes longer than all the rest of a start"
+    assert not list(tmp_path.rglob("*.pyc")), "and never beside a model, whose bytes it would change"
 
 
 def test_other_bytes_than_the_gated_ones_do_not_serve(serve: Callable[..., LocalEndpoint], model: Path) -> None:

@@ -66,7 +66,7 @@ def tracking(uri: str, *, state_dir: Path, env: Mapping[str, str]) -> Iterator[T
         child = process.start(
             [sys.executable, "-P" if sys.version_info >= (3, 11) else "-E", SCRIPT, uri, artifacts.as_uri(), ready],
             cwd=Path(folder),
-            env={**server_environment(env), "PYTHONDONTWRITEBYTECODE": "1"},
+            env=server_environment(env),
             log=log,
         )
         try:

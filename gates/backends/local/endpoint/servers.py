@@ -195,7 +195,7 @@ def _make(spec: Spec, folder: Path, socket: Path, means: Means, log: Path) -> tu
     return argv, {
         **serving(means.env),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **environments.bytecode(python),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **settings,
         "PATH": f"{python.parent}:{means.env.get('PATH', '/usr/bin:/bin')}",

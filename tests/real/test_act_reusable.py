@@ -61,6 +61,8 @@ def test_deploy_without_a_registered_model_says_so_in_its_outputs(rig: Rig, tmp_
     assert ran.code != 0
     found = ran.outputs("deploy")  # act runs no job after a called workflow that failed, whatever its `if` says
     assert (found["exit-code"], found["outcome"]) in (("2", "invalid"), ("4", "error")), found["message"]
+    cleaned = next(e for e in ran.events if e.get("step") == "Finish or undo what it left" and e.get("stepResult"))
+    assert cleaned["stepResult"] == "success", "always(): whatever became of the deployment"
 
 
 LOG = (

@@ -95,7 +95,7 @@ def load(folder: Path, items: Iterable[EvidenceItem]) -> Evidence:
         champion=champion,
         champion_absent=manifest.champion_absent,
         reference_absent=manifest.reference_absent,
-        metrics={**manifest.metrics, **(reported.metrics if reported else {})},
+        metrics={**(reported.metrics if reported else {}), **manifest.metrics},  # what we measured wins
         metrics_n=reported.n if reported else None,
         self_reported=reported is not None,
         samples=_samples(manifest),

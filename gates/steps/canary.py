@@ -12,7 +12,7 @@ import msgspec
 
 from gates.checks import CHECKS
 from gates.collect import live
-from gates.collect.store import POLICY, ROLLOUT, Store
+from gates.collect.store import POLICY, ROLLOUT, Manifest, Store
 from gates.judge import judge
 from gates.policy import Bound, Stage
 
@@ -75,6 +75,8 @@ class Judging:
         store = Store(folder)
         for stage, evidence in self.evidence.items():
             store.add_bytes(ROLLOUT + stage, live.dump(evidence))
+        about = {"step": self.step, "source": self.policy.source, "model": dict(self.model)}
+        store.add_manifest(Manifest(about=about))
         store.add_bytes(POLICY, raw)
         kept = tuple(item for item in store.items if item.name != POLICY)
         return replace(join(self.reports), decision="allow" if allowed else "refuse", evidence=kept)

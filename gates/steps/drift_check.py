@@ -108,14 +108,15 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     store = stores.Store(context.report_dir)
     store.add_bytes(stores.DRIFT, msgspec.json.encode(compared.found))
     digest, data = champion.digest if champion else "", _digest(where)
-    about = judged.about(context, policy, digest, data, rows=compared.rows)
+    version = judged.version_of(context, policy, digest)
+    about = judged.about(context, policy, digest, data, rows=compared.rows, version=version)
     stands_on = _retraining(inputs, context, stage, champion, compared.performance)
     store.add_manifest(stores.Manifest(importances=importances, about=about, retrain=stands_on))
     judged.keep_policy(store, raw)
     evidence = stores.load(store.folder, store.items)
     report = judge(
         policy, "drift", evidence, step=context.step, today=context.now().date(),
-        model=judged.describe(digest), data={"digest": data, "rows": compared.rows},
+        model=about["model"], data={"digest": data, "rows": compared.rows},
     )  # fmt: skip
     decisions = decisions_of(stage, evidence)
     shown = tuple(decision.to_json() for decision in decisions)

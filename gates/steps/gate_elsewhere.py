@@ -118,7 +118,7 @@ def _request(asked: Asked, context: Context, policy: Policy) -> Request:
         champion=None if version is None else Champion(
             name=version.name, version=version.version, digest=version.digest, uri=version.uri
         ),
-        approvals=asked.approvals,
+        approvals=asked.approvals, version=asked.version,
     )  # fmt: skip
 
 

@@ -60,6 +60,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: str
     champion: Champion | None
     approvals: tuple[Approval, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ def _judge(inputs: Inputs, context: Context, into: Path, rows: Path) -> dict[str
     asked = gating.Asked(
         step=request.step, stage=request.stage, model=model, digest=request.model, data=inputs.data,
         champion=_version(request.champion), fetch=lambda _, into: _copied(inputs.champion_model, into),
-        approvals=request.approvals, python=inputs.python,
+        approvals=request.approvals, python=inputs.python, version=request.version,
     )  # fmt: skip
     report, store = gating.judge_asked(asked, here, policy, raw)
     text, digest = json_report.render(report, {})

@@ -40,6 +40,7 @@ class Asked:
     """What is judged, and by what. `fetch`: puts the champion's bytes into a folder. step: of the report.
 
     metrics: a metrics file or `runs:/ID`, '' for none; `model` and `data` are None where ready evidence stands in.
+    version: under which the model is registered, where a waiver hangs on it.
     """
 
     step: str
@@ -53,6 +54,7 @@ class Asked:
     champion_predictions: Path | None = None
     metrics: str = ""
     approvals: tuple[Approval, ...] = field(default=())
+    version: str = ""
     python: str = ""
 
 
@@ -65,7 +67,7 @@ def judge_asked(asked: Asked, context: Context, policy: Policy, raw: bytes) -> t
         gathering = Gathering(
             store, _shape(context, needs), asked.data, data_digest, _scorer(asked, context), Path(work)
         )
-        about = judged.about(context, policy, asked.digest, data_digest, asked.champion)
+        about = judged.about(context, policy, asked.digest, data_digest, asked.champion, version=asked.version)
         gathering.about = about = {**about, "step": asked.step}
         _gather(asked, context, needs, gathering)
     judged.keep_policy(store, raw)

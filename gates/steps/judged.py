@@ -51,12 +51,25 @@ def about(
     champion: ModelVersion | None = None,
     *,
     rows: int | None = None,
+    version: str = "",
 ) -> dict[str, Any]:
-    """What a report is about, kept with its evidence; rows where the evidence itself does not show them."""
+    """What a report is about, kept with its evidence; rows where the evidence itself does not show them; version: see
+    `version_of`.
+    """
     beside = describe(champion.digest, version=champion.version) if champion else None
     shown = {"digest": data} if rows is None else {"digest": data, "rows": rows}
     said = {"step": context.step, "source": policy.source}
-    return {**said, "model": describe(model), "champion": beside, "data": shown}
+    return {**said, "model": describe(model, version=version), "champion": beside, "data": shown}
+
+
+def version_of(context: Context, policy: Policy, digest: str) -> str:
+    """The registered version of these bytes, looked up where a waiver hangs on it (a registry takes its time to ask);
+    '' where none does, or they are not registered.
+    """
+    if not digest or all(waiver.model_version is None for waiver in policy.settings.waivers):
+        return ""
+    found = context.backend.find(context.project.settings.model, digest=digest)
+    return found.version if found else ""
 
 
 def rows_of(evidence: Evidence) -> int:

@@ -164,12 +164,12 @@ def _judge(context: Context, policy: Policy, raw: bytes, folder: Path, digest: s
         return done(context, stage="register", policy=policy, model=digest)
     store = stores.Store(context.report_dir)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    about = judged.about(context, policy, digest, "")
+    about = judged.about(context, policy, digest, "", version=judged.version_of(context, policy, digest))
     store.add_manifest(stores.Manifest(metrics={"artifact_megabytes": size / 1e6}, about=about))
     judged.keep_policy(store, raw)
     evidence = stores.load(store.folder, store.items)
     return judge(
-        policy, "register", evidence, step=context.step, today=context.now().date(), model=judged.describe(digest)
+        policy, "register", evidence, step=context.step, today=context.now().date(), model=about["model"]
     )
 
 

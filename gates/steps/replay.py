@@ -94,7 +94,7 @@ def _judge(result: Mapping[str, Any], day: date, path: Path) -> GateReport:
     raw = read_bytes(kept, "the policy's bytes in the evidence")
     live = any(item.name.startswith(stores.ROLLOUT) for item in items)
     manifest = stores.manifest_of(folder, items)
-    about = {"source": said["source"]} if live else manifest.about
+    about = manifest.about
     if not about:
         raise InvalidInput(
             "the evidence does not say what it is about", file=path, hint="it was changed, or is of an older gates"
@@ -103,7 +103,7 @@ def _judge(result: Mapping[str, Any], day: date, path: Path) -> GateReport:
     if policy.digest != said["digest"]:
         raise InvalidInput("evidence 'policy' was changed", file=kept, hint=f"its digest is not {said['digest']}")
     if live:
-        return _judge_rollout(policy, stores.load_rollout(folder, items), result, items, day)
+        return _judge_rollout(policy, stores.load_rollout(folder, items), result, items, day, about)
     evidence = stores.load(folder, items)
     report = judge(
         policy, result["stage"], evidence, step=about["step"], today=day, model=about["model"],
@@ -123,15 +123,16 @@ def _judge_rollout(
     result: Mapping[str, Any],
     items: tuple[EvidenceItem, ...],
     day: date,
+    about: Mapping[str, Any],
 ) -> GateReport:
     """A rollout's stages again. That it went through took more than its checks, so its decision is only held to them:
     no failed or erroneous check lets it through."""
     reports = {
         stage: judged_live(
-            policy, stage, seen[stage], step=result["step"], today=day, model=result["model"]
+            policy, stage, seen[stage], step=about["step"], today=day, model=about["model"]
         )
         for stage in result["stage"].split("+")
     }  # fmt: skip
     joined = join(reports)
-    undone = joined.verdict in (Verdict.FAIL, Verdict.ERROR)
+    undone = joined.verdict in (Verdict.FAIL, Verdict.ERROR) or result["decision"] not in ("allow", "refuse")
     return replace(joined, evidence=items, decision="refuse" if undone else result["decision"])

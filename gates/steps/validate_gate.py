@@ -85,6 +85,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
         fetch=lambda version, into: context.backend.fetch(version, into), predictions=inputs.predictions,
         champion_predictions=inputs.champion_predictions, metrics=inputs.metrics, python=inputs.python,
         approvals=approvals.given(context, digest) if digest else (),
+        version=judged.version_of(context, policy, digest),
     )  # fmt: skip
     if elsewhere:
         from gates.steps import gate_elsewhere

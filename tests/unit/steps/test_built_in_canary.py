@@ -81,7 +81,7 @@ def test_the_steps_report_is_what_the_rollout_judged(allowed: bool, decision: st
     assert (report.stage, report.verdict, report.decision) == ("canary", Verdict.INCONCLUSIVE, decision)
     assert [check.id for check in report.checks] == ["builtin.errors", "builtin.latency"]
     assert report.model["digest"] == MODEL["digest"]
-    assert [item.name for item in report.evidence] == ["rollout:canary"]
+    assert [item.name for item in report.evidence] == ["rollout:canary", "manifest"]
 
 
 def labelled(ours: tuple[int, int], theirs: tuple[int, int] | None) -> Evidence:

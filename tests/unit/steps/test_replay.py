@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from small_project import DRIFT, MLOPS, VALIDATE, Ran, gates, make
+from small_project import DRIFT, MLOPS, VALIDATE, Ran, gates, make, report_of
 
+from gates import cli
+from gates import policy as policies
+from gates.backends import ModelVersion
 from gates.canonical import digest
+from gates.evidence import Counted, Evidence
+from gates.lineage.digest import model_digest
+from gates.reports import json as json_report
+from gates.steps.canary import Judging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import tzinfo
     from pathlib import Path
 
 POLICY = (
@@ -144,3 +153,179 @@ def test_retraining_is_decided_again_not_copied(tmp_path: Path, capsys: pytest.C
         report.write_text(json.dumps(whole))
         said = replay(report, capsys)
         assert (said.exit_code, "retrain differ" in said.err) == (1, True)
+
+
+class Registry:
+    """One version, whose bytes are `digest`; a champion there is none."""
+
+    shared = False
+
+    def __init__(self, digest: str, version: str) -> None:
+        self.found = ModelVersion("small", version, digest, f"models:/small/{version}")
+
+    def find(self, name: str, *, version: str = "", alias: str = "", digest: str = "") -> ModelVersion | None:
+        return self.found if digest == self.found.digest else None
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`at("2026-11-20")`: commands run on that day."""
+
+    def go(day: str) -> None:
+        class Then(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Then:
+                return cls.fromisoformat(f"{day}T12:00:00+00:00")
+
+        monkeypatch.setattr(cli, "datetime", Then)
+
+    return go
+
+
+FAILING = (
+    "version: 1\nname: p\nstages:\n" + VALIDATE + "      - {id: low, type: threshold, metric: accuracy, max: 0.5}\n"
+)
+WAIVED = FAILING + 'waivers:\n  - {check: low, reason: r, approved_by: x, expires: "2026-11-21"'
+
+
+def test_a_waiver_of_that_day_counts_on_the_days_after(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at: Callable[[str], None]
+) -> None:
+    """And neither its end nor the policy's own makes a report of before them another."""
+    folder = make(tmp_path / "p", policy=WAIVED + '}\nexpires: "2026-11-22"\n')
+    at("2026-11-21")
+    assert gates(folder, capsys, "validate-gate --metrics metrics.json").exit_code == 0
+    at("2027-06-01")
+    said = replay(folder / ".gates/reports/validate-gate/report.json", capsys)
+    assert said.exit_code == 0, said.err
+    assert "as of 2026-11-21, as the audit log says too" in said.out
+    assert gates(folder, capsys, "validate-gate --metrics metrics.json").exit_code == 2
+    whole = json.loads((report := folder / ".gates/reports/validate-gate/report.json").read_text())
+    for day, exit_code in (("2026-11-20", 0), ("2026-11-19", 1), ("2026-11-22", 2)):  # the log may be a midnight later
+        whole["run"]["started"] = f"{day}T23:59:59+00:00"
+        report.write_text(json.dumps(whole))
+        assert replay(report, capsys).exit_code == exit_code, day
+
+
+@pytest.mark.parametrize(("version", "code"), [("42", 0), ("41", 1)])
+def test_a_waiver_for_a_registered_version_counts_for_its_bytes(
+    version: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], at: Callable[[str], None]
+) -> None:
+    folder = make(tmp_path / "p", policy=f'{WAIVED}, model_version: "42"}}\n')
+    (folder / "model").mkdir()
+    (folder / "model/MLmodel").write_text("flavors: {}\n")
+    at("2026-11-21")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_backend", lambda name, context: Registry(model_digest(folder / "model"), version))
+        said = gates(folder, capsys, "validate-gate --model model --metrics metrics.json")
+    assert said.exit_code == code, said.err
+    assert replay(folder / ".gates/reports/validate-gate/report.json", capsys).exit_code == 0
+
+
+CANARY = f"""\
+version: 1
+name: p
+stages:
+{VALIDATE}
+  deploy:
+    checks: [{{id: smoke, type: latency_quantile, signal: smoke_latency_ms, q: 0.95, max_ms: 100}}]
+  canary:
+    checks:
+      - {{id: err, type: rate, signal: http_5xx, ok: 0.005, bad: 0.02}}
+      - {{id: ratio, type: rate_ratio, signal: http_5xx, max_ratio: 3.0}}
+waivers:
+  - {{check: err, reason: r, approved_by: x, expires: "2099-01-01", model_version: "7"}}
+"""
+
+
+def rolled_out(folder: Path, bad: int, *, allowed: bool) -> Path:
+    """The report of a rollout of version 7, whose canary answered `bad` of 4000 requests with an error."""
+    file, raw = folder / "policy.yml", CANARY.encode()
+    policy = policies.load(raw, file, today=date(2026, 11, 21))
+    model = {"digest": "sha256:" + "0" * 64, "version": "7"}
+    judging = Judging(policy, "deploy-blue-green", lambda: date(2026, 11, 21), model)
+    seen = {
+        "deploy": Evidence(samples={"smoke_latency_ms": np.full(100, 9.0)}),
+        "canary": Evidence(counts={"http_5xx": Counted(bad, 4000)}, champion_counts={"http_5xx": Counted(60, 4000)}),
+    }
+    for stage, evidence in seen.items():
+        analyse = judging.gate(stage)
+        assert analyse is not None
+        analyse(evidence, final=True)
+    report = judging.report(folder / "rollout", raw, allowed=allowed)
+    assert report is not None
+    run = {"started": "2026-11-21T12:00:00+00:00", "platform": "shell", "versions": {}, "paths": {}}
+    (folder / "rollout/report.json").write_text(json_report.render(report, run)[0])
+    return folder / "rollout/report.json"
+
+
+@pytest.mark.parametrize(("bad", "verdict"), [(9, "PASS"), (400, "FAIL")])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_rollout_decides_again_and_only_its_going_through_is_taken_at_its_word(
+    bad: int, verdict: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, allowed: bool
+) -> None:
+    folder = make(tmp_path / "p", policy=CANARY)
+    report = rolled_out(folder, bad, allowed=allowed)
+    whole = json.loads(report.read_text())
+    assert whole["result"]["verdict"] == verdict
+    assert [check["status"] for check in whole["result"]["checks"]] == [
+        "PASS",
+        "PASS" if bad < 10 else "WAIVED",
+        verdict,
+    ]
+    lies = allowed and verdict == "FAIL"  # a failed check lets nothing through, whatever the report says
+    assert replay(report, capsys).exit_code == (1 if lies else 0)
+    passed = []
+    for at in list(leaves(whole["result"])):
+        changed = json.loads(json.dumps(whole))
+        holder, last = changed, "result"
+        for key in at:
+            holder, last = holder[last], key
+        holder[last] = other(holder[last])
+        report.write_text(json.dumps(changed))
+        said = replay(report, capsys)
+        assert said.exit_code in (0, 1, 2, 4), (at, said.err)
+        passed += [at] if said.exit_code == 0 else []
+    assert passed == []
+
+
+def test_a_rollout_whose_checks_could_not_run_let_nothing_through(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(tmp_path / "p", policy=CANARY)
+    report = rolled_out(folder, 4001, allowed=True)  # more errors than requests
+    assert json.loads(report.read_text())["result"]["verdict"] == "ERROR"
+    said = replay(report, capsys)
+    assert (said.exit_code, "decision differ; ERROR, refuse" in said.err) == (1, True)
+
+
+def test_a_report_that_judged_nothing_or_is_of_another_form_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(tmp_path / "p", policy=POLICY)
+    gates(folder, capsys, COMMANDS["metrics"])
+    report = folder / ".gates/reports/validate-gate/report.json"
+    whole = json.loads(report.read_text())
+    for changed, said in (
+        ({**whole, "result": {**whole["result"], "checks": []}}, "nothing was judged in this report"),
+        ({**whole, "schema": "report.v9"}, "the report is of report.v9, not report.v1"),
+    ):
+        report.write_text(json.dumps(changed))
+        found = replay(report, capsys)
+        assert (found.exit_code, said in found.err) == (2, True), found.err
+
+
+def test_what_we_measured_is_not_replaced_by_what_a_file_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = "version: 1\nname: p\nstages:\n" + VALIDATE + (
+        "      - {id: size, type: threshold, metric: artifact_megabytes, max: 1}\n"
+    )  # fmt: skip
+    folder = make(tmp_path / "p", policy=size, metrics='{"accuracy": 0.9, "artifact_megabytes": 0.5}')
+    (folder / "model").mkdir()
+    (folder / "model/MLmodel").write_text("flavors: {}\n" + "#" * 2_000_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_backend", lambda name, context: Registry("", "1"))
+        said = gates(folder, capsys, "validate-gate --model model --metrics metrics.json")
+    assert said.exit_code == 1, said.err
+    assert report_of(folder)["result"]["checks"][1]["observed"] == pytest.approx(2.0, abs=0.01)

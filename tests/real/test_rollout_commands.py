@@ -156,7 +156,7 @@ def test_a_deployment_without_approval_waits_and_goes_on_once_somebody_approves(
     assert "GREEN_CREATING" not in states, "it went on, and did not begin again"
     report = project.state / "reports/deploy-blue-green/report.json"
     assert project.gates("replay", str(report)) == 0, "what the rollout saw decides the same again"
-    (item,) = json.loads(report.read_text())["result"]["evidence"]
+    item = json.loads(report.read_text())["result"]["evidence"][0]
     assert item["name"] == "rollout:canary"
     evidence = report.parent / "evidence" / item["sha256"].partition(":")[2]
     evidence.write_bytes(evidence.read_bytes().replace(b"[0,", b"[9,", 1))

@@ -85,7 +85,10 @@ def test_a_job_on_a_data_asset_is_streamed_fetched_and_described(
     assert run.params["azureml.environment"].startswith("azureml:CliV2AnonymousEnvironment:")
     assert run.assets == {"data": name}
     assert file_digest(run.inputs["data"]) == file_digest(folder / "data.csv")
-    assert run.environment["lock"].startswith("sha256:")
+    assert (run.environment["lock"], run.environment["installed"]) == (None, [])  # this model says nothing of it
+    assert {"image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04", "- python=3.11"} <= {
+        line.strip() for line in run.environment["declared"]
+    }
     assert "cpu-cluster" in run.environment["platform"]
     assert run.job_url.startswith("https://ml.azure.com/runs/")
     assert (run.log).read_text().splitlines() == lines

@@ -92,7 +92,7 @@ def test_a_version_goes_through_the_registry_with_all_that_is_known_of_it(azure:
     )
     assert ours
     assert theirs
-    assert (theirs / "lineage.intoto.jsonl").read_bytes() == (ours / "statements.jsonl").read_bytes()
+    assert (theirs / "lineage.intoto.jsonl").read_bytes() == (ours / "lineage.intoto.jsonl").read_bytes()
     assert model_digest(world.backend("prod").fetch(there, world.folder / "fetched")) == here.digest
     assert world.gates("lineage", "verify", "--version", "1", at="prod") == 0
     assert azure.invalid() == []
@@ -106,3 +106,34 @@ def test_once_more_changes_nothing_and_numbers_are_integers(azure: Running, worl
     registry = world.backend("dev")._workspace.beside(arm.REGISTRY).registry_ml.models
     assert [one.version for one in registry.list("credit")] == ["1"]
     assert [one.version for one in registry.list("credit.lineage")] == ["1"]
+
+
+def test_what_no_gate_allowed_does_not_leave_and_what_was_changed_does_not_come_in(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A version without a gate's word; and, last since it spoils the registry, one whose bytes there are others."""
+    folder = world.folder / "ungated"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}\n")
+    (world.folder / "none").mkdir()
+    (world.folder / "none/lineage.json").write_text("{}")
+    backend = world.backend("dev")
+    made, _ = backend.register(
+        "credit", folder, digest=model_digest(folder), run_id="", tags={}, lineage=world.folder / "none"
+    )
+    assert world.gates("model", "promote", "--version", made.version) in (1, 4)
+    assert world.gates("model", "promote", "--version", "99") == 2
+    registry = backend._workspace.beside(arm.REGISTRY).registry_ml.models
+    assert [one.version for one in registry.list("credit")] == ["1"]
+    path = registry.get("credit", "1").path
+    container, _, below = path.partition(".net/")[2].partition("/")
+    from azure.storage.blob import ContainerClient
+
+    opened = backend._storage.container()
+    client = ContainerClient(path.partition(f"/{container}")[0], container, credential=opened.credential.account_key)
+    [weights] = [blob.name for blob in client.list_blobs(name_starts_with=below) if blob.name.endswith("weights")]
+    client.upload_blob(weights, b"9", overwrite=True)
+    capfd.readouterr()
+    assert world.gates("model", "promote", "--source", URI, at="prod") == 1
+    assert "are not those that were shared" in "".join(capfd.readouterr())
+    assert world.gates("model", "promote", "--version", "1") == 1

@@ -90,8 +90,9 @@ class AzureMLBackend:
             pending=self._state / "azureml" / "pending", tags={},
         )  # fmt: skip
         done = jobs.run(
-            asked, self._workspace, work=self._state / "runs", on_line=on_line, say=self._say, hidden=self._hidden
-        )
+            asked, self._workspace, self._storage, work=self._state / "runs", on_line=on_line, say=self._say,
+            hidden=self._hidden,
+        )  # fmt: skip
         folder = job_outputs.fetch_output(self._workspace, self._storage, done.name, output, done.folder / output)
         done.note.unlink(missing_ok=True)
         return RanThere(done.name, folder)

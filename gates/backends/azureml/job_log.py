@@ -24,8 +24,12 @@ _STREAM_PATIENCE = 600.0
 _SAID_BY_SDK = re.compile(r"^(RunId: |Web View: |Execution Summary$|=+$|Streaming \S+$)")
 
 
-def follow(workspace: Workspace, name: str, hear: Callable[[str], None]) -> str:
-    """Stream until the job has ended; its status. A stream that breaks goes on where it was."""
+def follow(workspace: Workspace, name: str, hear: Callable[[str], None], *, whole: Callable[[], str]) -> str:
+    """Stream until the job has ended; its status. A stream that breaks goes on where it was.
+
+    whole: the log as it is kept, '' where there is none: the SDK streams nothing of a job that has ended, so that the
+    rest is taken from there when the stream broke before, or never began.
+    """
     seen, since = 0, time.monotonic()
     while True:
         out = _Lines(hear, skip=seen)
@@ -50,10 +54,18 @@ def follow(workspace: Workspace, name: str, hear: Callable[[str], None]) -> str:
         if status is None:
             raise Unavailable(f"job {name} is gone from the workspace", hint="somebody deleted it; train again")
         if status not in RUNNING:
+            if trouble is not None or not seen:
+                _rest(hear, whole, seen)
             return status
         if time.monotonic() - since > _STREAM_PATIENCE and trouble is not None:
             raise Unavailable(f"{trouble.what}; job {name} goes on", hint="run the same command again to go on with it")
         time.sleep(2.0)
+
+
+def _rest(hear: Callable[[str], None], whole: Callable[[], str], seen: int) -> None:
+    out = _Lines(hear, skip=seen)
+    out.write(whole())
+    out.finish()
 
 
 class _Lines(io.TextIOBase):

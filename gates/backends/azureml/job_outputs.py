@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
+import tempfile
 import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gates.backends import TrainedRun
 from gates.backends.azureml.asked_job import code_of, local_inputs
 from gates.backends.azureml.references import asset_of, data_uri, output_uri
 from gates.backends.azureml.storage import Absent
-from gates.canonical import digest
 from gates.errors import JobFailed, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from gates.backends.azureml.asked_job import Asked
     from gates.backends.azureml.client import Workspace
@@ -58,6 +59,16 @@ def fetch_output(workspace: Workspace, storage: Storage, name: str, output: str,
             raise
         raise JobFailed(f"job {name} wrote nothing to its output '{output}'", hint="let it write there") from error
     return into
+
+
+def log_of(storage: Storage, name: str) -> str:
+    """What a job of one process said, as it is kept; '' where nothing is, as of a pipeline."""
+    uri = f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{name}/user_logs/std_log.txt"
+    with tempfile.TemporaryDirectory(prefix="gates-") as folder:
+        try:
+            return storage.download(uri, Path(folder)).read_text(encoding="utf-8", errors="replace")
+        except Unavailable:  # a log that cannot be had must not change how the job ended
+            return ""
 
 
 def model_in(folder: Path, name: str) -> Path:
@@ -105,16 +116,19 @@ def _environment(workspace: Workspace, about: Mapping[str, Any], model: Path) ->
     match = re.search(r"/environments/([^/]+)/versions/([^/]+)$", str(about.get("environmentId") or ""))
     found = workspace.get(f"environments/{match.group(1)}/versions/{match.group(2)}") if match else None
     properties = (found or {}).get("properties") or {}
-    declared = {key: properties.get(key) for key in ("image", "condaFile", "build") if properties.get(key)}
+    declared = [f"{key}: {properties[key]}" for key in ("image", "condaFile", "build") if properties.get(key)]
     image = str(properties.get("image") or "an image built from the environment")
     requirements = next(iter(sorted(model.rglob("requirements.txt"))), None)
     lines = requirements.read_text(encoding="utf-8").splitlines() if requirements else []
+    installed = sorted(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    lock = "".join(f"{line}\n" for line in installed).encode()
     python = next((path.read_text(encoding="utf-8") for path in sorted(model.rglob("python_env.yaml"))), "")
     version = re.search(r"^python: *(\S+)", python, re.MULTILINE)
     return {
         "python": version.group(1) if version else "",
-        "lock": digest(declared) if declared else None,
-        "installed": sorted(line.strip() for line in lines if line.strip() and not line.startswith("#")),
+        "lock": f"sha256:{hashlib.sha256(lock).hexdigest()}" if installed else None,
+        "installed": installed,
+        "declared": [line for text in declared for line in text.splitlines()],
         "platform": f"Azure ML, {str(about.get('computeId') or 'serverless').rpartition('/')[2]}, {image}",
         "image": image.rpartition("@")[2] if "@sha256:" in image else None,
     }

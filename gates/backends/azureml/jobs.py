@@ -45,15 +45,15 @@ def train(
 ) -> TrainedRun:  # fmt: skip
     """Run the job to its end and fetch what it made; see `run`. JobFailed too when it wrote no model."""
     begun = time.monotonic()
-    done = run(asked, workspace, work=work, on_line=on_line, say=say, hidden=hidden)
+    done = run(asked, workspace, storage, work=work, on_line=on_line, say=say, hidden=hidden)
     trained = job_outputs.fetch(asked, workspace, storage, done.name, done.folder)
     done.note.unlink(missing_ok=True)
     return replace(trained, seconds=time.monotonic() - begun)
 
 
 def run(
-    asked: Asked, workspace: Workspace, *, work: Path, on_line: Callable[[str], None], say: Callable[[str], None],
-    hidden: tuple[str, ...] = (),
+    asked: Asked, workspace: Workspace, storage: Storage, *, work: Path, on_line: Callable[[str], None],
+    say: Callable[[str], None], hidden: tuple[str, ...] = (),
 ) -> Done:  # fmt: skip
     """Run the job to its end. A runner that is cancelled cancels it. hidden: never in its log.
 
@@ -72,7 +72,7 @@ def run(
         on_line(line)
 
     try:
-        status = follow(workspace, name, hear)
+        status = follow(workspace, name, hear, whole=lambda: job_outputs.log_of(storage, name))
     except (Cancelled, KeyboardInterrupt):
         cancel(workspace, name, say)
         raise

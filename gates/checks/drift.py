@@ -9,7 +9,6 @@ there is ERROR.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -111,6 +110,8 @@ class Drift(Spec, frozen=True, kw_only=True, tag="drift"):
         """What stays below the KS limit, as a user can picture it: D = 2 Φ(shift / 2) − 1 of two normal columns."""
         if self.effect.ks_max is None or not 0 < self.effect.ks_max < 1:
             return ""
+        from statistics import NormalDist  # brings fractions and random; only `explain` asks
+
         shift = 2 * NormalDist().inv_cdf((1 + self.effect.ks_max) / 2)
         return (
             f" A normal column's mean may so move by {shift:.2f} standard deviations before its KS distance says so; "

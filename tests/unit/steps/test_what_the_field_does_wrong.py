@@ -113,6 +113,8 @@ def test_mlflow_compares_a_model_with_itself(tmp_path: Path, capsys: pytest.Capt
     same = ModelVersion("small", "1", model_digest(model), "models:/small/1")
 
     class Registry:
+        shared = False
+
         def find(self, name: str, *, version: str = "", alias: str = "", digest: str = "") -> ModelVersion:
             return same
 

@@ -66,7 +66,7 @@ def test_a_policy_and_a_waiver_count_on_their_last_day_and_not_after() -> None:
 )
 def test_defaults_have_limits(key: str, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
     for value in good:
-        assert load(f"defaults: {{{key}: {value}}}")
+        assert load(f"defaults: {{{key}: {value}}}").stages
     for value in bad:
         assert f"defaults.{key}" in refused(f"defaults: {{{key}: {value}}}")
 

@@ -1,7 +1,8 @@
-"""What every test may use. Two rules stand here.
+"""What every test may use. Three rules stand here.
 
 Unit tests open no socket and start no process. A tool that is missing is a skip with its reason on a laptop, and a
-failure where GATES_REQUIRE=1 says that everything must be there.
+failure where GATES_REQUIRE=1 says that everything must be there. No drawn example is late: a loaded machine takes its
+time.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import urllib3.util.connection  # noqa: F401  # on its first import it binds a socket to see whether there is IPv6
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 UNIT = Path(__file__).parent / "unit"
 FORBIDDEN = (
     (socket.socket, "connect"), (socket.socket, "connect_ex"), (socket.socket, "bind"), (subprocess.Popen, "__init__"),

@@ -61,13 +61,17 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class EndpointFiles:
-    """The user's endpoint and deployment YAML, read by the SDK's loader; `warnings` are keys not honoured here."""
+    """The user's endpoint and deployment YAML, read by the SDK's loader; `warnings` are keys not honoured here.
+
+    batch: what serves are jobs on whole files, and the endpoint's default deployment has all of them.
+    """
 
     endpoint_name: str
     deployment_prefix: str
     endpoint_body: Mapping[str, Any]
     deployment_body: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    batch: bool = False
 
 
 class Backend(Protocol):
@@ -144,10 +148,19 @@ class Backend(Protocol):
 
     def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles: ...
 
-    def endpoint(self, name: str, *, score: str) -> Any:
-        """Fits rollout.port.Endpoint. `score`: how the gate asked the model, so that what serves is asked likewise."""
+    def endpoint(self, name: str, *, score: str, batch: bool = False) -> Any:
+        """Fits rollout.port.Endpoint. `score`: how the gate asked the model, so that what serves is asked likewise.
+
+        batch: a batch endpoint, which has `answers` too; errors.InvalidInput where there are none.
+        """
         ...
 
     def journal(self, endpoint: str) -> Any:
         """Fits rollout.journal.Store: where the rollouts of an endpoint are written down."""
         ...
+
+
+def is_batch(deployment: Mapping[str, Any]) -> bool:
+    """Whether a deployment file is of a batch endpoint: by its schema, or its type where it names none."""
+    schema = str(deployment.get("$schema") or "")
+    return "batchdeployment" in schema.lower() if schema else deployment.get("type") in ("model", "pipeline")

@@ -176,7 +176,8 @@ def smoke(run: Run, plan: Plan, state: str) -> None:
         judged = plan.deploy_gate(found, final=True)
         if not judged.allowed:
             raise Failed(f"{state}: {', '.join(judged.failed_checks)} is {judged.verdict.value}")
-    run.tell(f"{len(seconds)} requests answered as gated" if rows else f"{len(seconds)} requests answered", state)
+    if seconds:
+        run.tell(f"{len(seconds)} requests answered{' as gated' if rows else ''}", state)
     run.record(state, "done", after={"requests": len(seconds)})
 
 

@@ -163,7 +163,7 @@ class Plan:
     def __post_init__(self) -> None:
         if self.sample is None and self.golden:
             object.__setattr__(self, "sample", self.golden[0].body)
-        if self.sample is None:
+        if self.sample is None and (self.smoke.requests or self.load is None):
             raise InvalidInput("there is no request to try the deployment with", hint="set deploy.sample_request")
         if self.canary_gate is None:
             raise InvalidInput("the plan has no canary gate", hint="use the policy's stage or the built-in one")

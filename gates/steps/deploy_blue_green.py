@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from gates import errors
 from gates import inputs as declaring
@@ -21,7 +21,7 @@ from gates.project import parse_rollout
 from gates.rollout import machine
 from gates.rollout.plan import ApprovalRule, Plan, Rollout, Smoke, green_name
 from gates.serving import DeploymentSpec
-from gates.steps import canary, deploying, judged, pages, records, state
+from gates.steps import batching, canary, deploying, judged, pages, records, state
 from gates.steps.execute import values_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended, done
 
@@ -74,19 +74,23 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
         context.platform.annotate("warning", warning)
     version = _version(inputs, context)
     folder = deploying.verified_model(context, policy, version, inputs.allow_ungated)
-    endpoint = context.backend.endpoint(files.endpoint_name, score=deploying.score_function(context))
+    endpoint = context.backend.endpoint(files.endpoint_name, score=deploying.score_function(context), batch=files.batch)
     model = judged.describe(version.digest, version=version.version)
     judged_at = records.judged_baseline(context, version) if inputs.outcomes else None
     judging = canary.Judging(
         policy, context.step, lambda: context.now().date(), model,
         accuracy=judged_at.mean if judged_at and judged_at.labels else None,
     )  # fmt: skip
-    if "canary" not in policy.stages:
+    whole = None
+    if files.batch:
+        own_script = "code_configuration" in files.deployment_body
+        whole = batching.Batch(context, policy, raw, version, folder, own_script)
+    elif "canary" not in policy.stages:
         watched = ", ".join(
             bound.check.id for bound in canary.with_canary(policy, judging.accuracy).stages["canary"].checks
         )
         context.platform.annotate("notice", f"the policy has no stage 'canary': the built-in one applies ({watched})")
-    plan = _plan(inputs, context, judging, files, version, folder, endpoint)
+    plan = _plan(inputs, context, judging, files, version, folder, endpoint, whole)
     journal = context.backend.journal(files.endpoint_name)
     with context.group(f"deploy {version.name} version {version.version} to {files.endpoint_name}"):
         ended = machine.deploy(
@@ -102,6 +106,8 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     names = ("state", "live_deployment", "previous_deployment", "endpoint_url", "rolled_back", "deploy_id")
     shown = {**values_of(out, *names), "reason": ended.reason, "ungated": inputs.allow_ungated, **_timings(ended)}
     report = judging.report(context.report_dir, raw, allowed=ended.outcome == "passed")
+    if whole is not None and whole.report is not None:
+        report = replace(whole.report, decision="allow" if ended.outcome == "passed" else "refuse")
     report = report or done(context, stage="canary", policy=policy, model=version.digest)
     rollout = pages.write_rollout(context, endpoint, journal)
     context.write_report(report, out, shown, policy_file=policy.file, rollout=rollout)
@@ -116,6 +122,7 @@ def _plan(
     version: ModelVersion,
     folder: Path,
     endpoint: Endpoint,
+    whole: batching.Batch | None,
 ) -> Plan:
     policy = judging.policy
     spec_digest = deploying.spec_digest(files, version)
@@ -126,12 +133,11 @@ def _plan(
         rule = ApprovalRule(approvals.min, approvals.forbid_author, age)
     if inputs.approve:
         deploying.approve(context, version, policy)
-    rollout, golden, sample = (
-        _rollout(inputs, context, policy),
-        deploying.golden(context, files, version, folder),
-        deploying.sample(context),
-    )
-    load = _rollout_file(inputs, context).load
+    if whole is not None:
+        keep_old = declaring.duration(_rollout_file(inputs, context).keep_old, "rollout.keep_old")
+        other = whole.parts(endpoint, keep_old)
+    else:
+        other = _live(inputs, context, judging, files, version, folder, endpoint)
     return Plan(
         endpoint=files.endpoint_name,
         green=DeploymentSpec(
@@ -141,19 +147,32 @@ def _plan(
         policy_digest=policy.digest,
         champion=version.version,
         endpoint_body=files.endpoint_body,
-        rollout=rollout,
-        smoke=_smoke(policy),
-        golden=golden,
-        sample=sample,
         approvals=rule,
         approved=deploying.approvals(context, version, policy),
         author=context.platform.run().get("actor", ""),
-        deploy_gate=judging.gate("deploy"),
-        canary_gate=judging.gate("canary"),
-        load=deploying.load_test(context, endpoint, load, golden, sample) if load else None,
-        enrich=deploying.labels(context, inputs.outcomes, green_name(files.deployment_prefix, spec_digest)),
         record=lambda what: deploying.record(context, policy, version, files, what, inputs.allow_ungated),
+        **other,
     )  # fmt: skip
+
+
+def _live(
+    inputs: Inputs,
+    context: Context,
+    judging: canary.Judging,
+    files: EndpointFiles,
+    version: ModelVersion,
+    folder: Path,
+    endpoint: Endpoint,
+) -> dict[str, Any]:
+    """What of the plan is of a deployment that answers requests."""
+    golden, sample = deploying.golden(context, files, version, folder), deploying.sample(context)
+    load, name = _rollout_file(inputs, context).load, deploying.spec_digest(files, version)
+    return {
+        "rollout": _rollout(inputs, context, judging.policy), "smoke": _smoke(judging.policy), "golden": golden,
+        "sample": sample, "deploy_gate": judging.gate("deploy"), "canary_gate": judging.gate("canary"),
+        "load": deploying.load_test(context, endpoint, load, golden, sample) if load else None,
+        "enrich": deploying.labels(context, inputs.outcomes, green_name(files.deployment_prefix, name)),
+    }  # fmt: skip
 
 
 def _rollout_file(inputs: Inputs, context: Context) -> RolloutFile:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from gates.errors import InvalidInput
 from gates.inputs import option
 from gates.lineage.audit import Event
-from gates.steps import deploying, records
-from gates.steps.endpoint_status import endpoint_name
+from gates.steps import records
+from gates.steps.endpoint_status import endpoint_name, endpoint_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _serving(context: Context) -> set[str]:
     """The models behind the deployments of the endpoint that mlops.yml names; a retired blue is among them."""
     if context.project.get("deploy.endpoint") is None:
         return set()
-    endpoint = context.backend.endpoint(endpoint_name("", context), score=deploying.score_function(context))
+    endpoint = endpoint_of(context, endpoint_name("", context))
     return {view.model_digest for view in endpoint.observe().deployments.values()}
 
 

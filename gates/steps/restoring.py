@@ -11,7 +11,7 @@ from gates.lineage.audit import Event
 from gates.lineage.verify import verify_for_rollback
 from gates.rollout.plan import Rollout
 from gates.steps import deploying, records
-from gates.steps.endpoint_status import endpoint_name
+from gates.steps.endpoint_status import endpoint_name, endpoint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def ports(context: Context, policy: Policy, name: str) -> dict[str, Any]:
     keep = inputs.duration(deploy.rollout.keep_old, "rollout.keep_old") if deploy else Rollout.keep_old
     found = endpoint_name(name, context)
     return {
-        "endpoint": context.backend.endpoint(found, score=deploying.score_function(context)),
+        "endpoint": endpoint_of(context, found),
         "champion": deploying.ChampionAlias(context, context.project.settings.model, policy),
         "journal": context.backend.journal(found),
         "clock": deploying.WallClock(),

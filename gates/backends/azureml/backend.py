@@ -12,6 +12,7 @@ from gates import confidential
 from gates.backends import RanThere
 from gates.backends.azureml import asked_job, collected, job_outputs, jobs, schedules
 from gates.backends.azureml.archives import pack, unpack
+from gates.backends.azureml.batch import AzureBatchEndpoint
 from gates.backends.azureml.client import Workspace
 from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint
@@ -184,12 +185,14 @@ class AzureMLBackend:
     def endpoint_files(self, endpoint: Path, deployment: Path) -> EndpointFiles:
         from gates.backends.local.endpoint import yamlfiles
 
-        return replace(yamlfiles.read(endpoint, deployment, say=self._say), warnings=())
+        return replace(yamlfiles.read(endpoint, deployment, say=self._say, batch=True), warnings=())
 
-    def endpoint(self, name: str, *, score: str) -> AzureEndpoint:
-        maker = Maker(self._workspace, model_of=self._registered, score=score)
-        log = TrafficLog(self._workspace, name, self.journal(name))
+    def endpoint(self, name: str, *, score: str, batch: bool = False) -> AzureEndpoint | AzureBatchEndpoint:
+        maker = Maker(self._workspace, model_of=self._registered, score=score, batch=batch)
         lease = EndpointLease(self._storage, f"endpoints/{name}")
+        if batch:
+            return AzureBatchEndpoint(self._workspace, self._storage, name, lease=lease, maker=maker)
+        log = TrafficLog(self._workspace, name, self.journal(name))
         return AzureEndpoint(self._workspace, name, lease=lease, log=log, maker=maker)
 
     def journal(self, endpoint: str) -> BlobJournal:

@@ -61,7 +61,7 @@ class AzureEndpoint:
         views = [self._view(item) for item in self._workspace.each(f"{self._path}/deployments")]
         return EndpointView(
             exists=True,
-            updating=str(properties.get("provisioningState") or "Succeeded").lower() not in _SETTLED,
+            updating=not settled(found),
             url=self._where[0],
             traffic=_shares(properties.get("traffic")),
             mirror=_shares(properties.get("mirrorTraffic")),
@@ -70,10 +70,7 @@ class AzureEndpoint:
         )
 
     def _view(self, item: Mapping[str, Any]) -> DeploymentView:
-        name, tags = str(item["name"]), item.get("tags") or {}
-        state = _STATES.get(str(item["properties"].get("provisioningState") or "Succeeded").lower(), "updating")
-        reason = self._maker.why(name) if state == "failed" else ""
-        return DeploymentView(name, state, str(tags.get(SPEC_TAG, "")), str(tags.get(MODEL_TAG, "")), None, reason)
+        return view_of(item, self._maker)
 
     def create_endpoint(self, body: Mapping[str, Any], *, epoch: int) -> None:
         self._lease.fence(epoch)
@@ -105,7 +102,7 @@ class AzureEndpoint:
         found = self._workspace.get(self._path)
         if found is None:
             raise InvalidInput(f"endpoint {self.name} does not exist", hint="create it first")
-        if str(found["properties"].get("provisioningState") or "Succeeded").lower() not in _SETTLED:
+        if not settled(found):
             raise Conflict(f"endpoint {self.name} is updating")
         body = changed(found, live, copied, tags)
         self._workspace.put(self._path, body, conflicts=True)
@@ -180,6 +177,19 @@ class AzureEndpoint:
         self._lease.release(lease)
 
 
+def view_of(item: Mapping[str, Any], maker: deployments.Maker) -> DeploymentView:
+    """A deployment as Azure tells of it, and as its maker knows why it failed."""
+    name, tags = str(item["name"]), item.get("tags") or {}
+    state = _STATES.get(str(item["properties"].get("provisioningState") or "Succeeded").lower(), "updating")
+    reason = maker.why(name) if state == "failed" else ""
+    return DeploymentView(name, state, str(tags.get(SPEC_TAG, "")), str(tags.get(MODEL_TAG, "")), None, reason)
+
+
+def settled(found: Mapping[str, Any]) -> bool:
+    """Whether no operation runs on an endpoint."""
+    return str(found["properties"].get("provisioningState") or "Succeeded").lower() in _SETTLED
+
+
 def changed(
     found: Mapping[str, Any], traffic: Mapping[str, int], mirror: Mapping[str, int], tags: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -187,19 +197,21 @@ def changed(
 
     A key that neither we nor this version of the SDK know stays as it was.
     """
+    return kept(found, {"traffic": dict(traffic), "mirrorTraffic": dict(mirror)}, tags)
+
+
+def kept(found: Mapping[str, Any], properties: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+    """The body of a PUT: all that was read, with these properties and tags; what Azure only tells is left out."""
     body = {key: value for key, value in found.items() if key not in ("id", "name", "type", "systemData", "etag")}
-    properties = {
-        key: value for key, value in found["properties"].items() if key not in _READ_ONLY and value is not None
-    }
-    body["properties"] = {**properties, "traffic": dict(traffic), "mirrorTraffic": dict(mirror)}
+    said = {key: value for key, value in found["properties"].items() if key not in _READ_ONLY and value is not None}
+    body["properties"] = {**said, **properties}
     body["tags"] = {**(found.get("tags") or {}), **tags}
     identity = found.get("identity")
     if identity:
         own = identity.get("userAssignedIdentities")
-        kept = {key: value for key, value in identity.items() if key not in ("principalId", "tenantId")}
+        body["identity"] = {key: value for key, value in identity.items() if key not in ("principalId", "tenantId")}
         if own is not None:
-            kept["userAssignedIdentities"] = {key: {} for key in own}
-        body["identity"] = kept
+            body["identity"]["userAssignedIdentities"] = {key: {} for key in own}
     return body
 
 

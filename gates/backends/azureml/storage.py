@@ -37,6 +37,7 @@ class Storage:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._containers: dict[str, Any] = {}
+        self._default = ""
 
     def container(self, datastore: str = "") -> Any:
         """A container client; '' is the workspace's default datastore."""
@@ -63,6 +64,14 @@ class Storage:
                 credential=secret or self._workspace.credential, retry_policy=ExponentialRetry(1, 2, retry_total=4),
                 connection_timeout=30, read_timeout=60,
             )  # fmt: skip
+
+    @property
+    def default(self) -> str:
+        """The name of the workspace's default datastore, where everything of ours is."""
+        if not self._default:
+            with quiet(), explained("the default datastore"):
+                self._default = str(self._workspace.ml.datastores.get_default().name)
+        return self._default
 
     def call(self, what: str, do: Callable[[Any], T], *, datastore: str = "") -> T:
         """`do(container)`; again with fresh secrets where those at hand have run out, and where Azure is busy."""

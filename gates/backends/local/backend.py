@@ -211,8 +211,11 @@ class LocalBackend:
 
         return yamlfiles.read(endpoint, deployment, say=self._say)
 
-    def endpoint(self, name: str, *, score: str) -> Any:
+    def endpoint(self, name: str, *, score: str, batch: bool = False) -> Any:
         from gates.backends.local.endpoint import client
+
+        if batch:
+            raise InvalidInput(f"{name} is a batch endpoint, which the local backend has not", hint="backend: azureml")
 
         cache = self._state / "cache" / "environments"
         return client.connect(

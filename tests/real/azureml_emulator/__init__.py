@@ -10,6 +10,8 @@
     checking.py      every PUT body against Microsoft's own schemas
     operations.py    long-running operations
     endpoints.py     online endpoints and deployments; serving.py runs their model servers
+    batch.py         batch endpoints, whose jobs run the deployment's script
+    collecting.py    the data collector beside a model server: events as blobs, by deployment, collection and hour
     registries.py    what a registry has beside assets: uploads, references, import
     jobs.py          jobs; jobrun.py runs one in a process of its own
     traffic.py       diagnostic settings and the traffic log of endpoints in Log Analytics

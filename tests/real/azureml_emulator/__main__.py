@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from azureml_emulator import arm, certificates, storage, tokens, vault
 from azureml_emulator.assets import Assets
+from azureml_emulator.batch import Batch
 from azureml_emulator.dataplane import DataPlane
 from azureml_emulator.endpoints import DOMAIN, Endpoints
 from azureml_emulator.faults import Plan
@@ -28,6 +29,7 @@ from azureml_emulator.traffic import LOGS, Traffic
 
 if TYPE_CHECKING:
     from azureml_emulator.server import Handler
+    from azureml_emulator.wire import Answer, Request
 
 
 def main() -> int:
@@ -55,21 +57,28 @@ def main() -> int:
         arm.DATAPLANE: plane.handle, arm.DISCOVERY: plane.handle,
     }  # fmt: skip
 
+    def serve(request: Request) -> Answer:
+        """An inference host: a file to a batch endpoint, a request to an online one."""
+        return batch.invoke(request) if request.path == "/jobs" else serving.handle(request)
+
     def find(host: str) -> Handler | None:
-        return serving.handle if host.endswith(f".{DOMAIN}") else known.get(host)
+        return serve if host.endswith(f".{DOMAIN}") else known.get(host)
 
     emulator = Emulator(
         find, folder / "server.pem", Plan(folder / "faults.json"), Log(folder / "requests.jsonl"),
         Log(folder / "egress.jsonl"),
     )  # fmt: skip
     operations = Operations(store, arm.SUBSCRIPTION, arm.REGION)
+    batch = Batch(folder / "batch", store, assets, data, operations, emulator.failing, dict(os.environ))
     endpoints = Endpoints(store, serving, operations, emulator.failing)
     manager.operations = operations.status
     plane.manager = manager.handle
     manager.roles = lambda: json.loads((folder / "roles.json").read_text())
+    manager.enforced = lambda: (folder / "enforced").exists() and bool((folder / "enforced").read_text())
     shared = Registries(store, data, assets, operations)
     manager.special = {
         "onlineEndpoints": endpoints.endpoint, "onlineEndpoints/deployments": endpoints.deployment,
+        "batchEndpoints": batch.endpoint, "batchEndpoints/deployments": batch.deployment,
         "jobs": jobs.handle, "": shared.registry, "tempdatarefs/versions": shared.upload,
         "datarefs/versions": shared.reference,
     }  # fmt: skip
@@ -85,7 +94,7 @@ def main() -> int:
     beside.replace(folder / "address")
     stopping.wait()
     emulator.shutdown()
-    for part in (jobs, serving, tracking, data):
+    for part in (jobs, batch, serving, tracking, data):
         part.stop()
     return 0
 

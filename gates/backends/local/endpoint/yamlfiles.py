@@ -14,7 +14,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from gates.backends import EndpointFiles
+from gates.backends import EndpointFiles, is_batch
 from gates.backends.local.endpoint.copies import code_digest
 from gates.document import Document, load_yaml
 
@@ -41,20 +41,28 @@ _DEPLOYMENT_NOT_HONOURED = {
 }
 
 
-def read(endpoint: Path, deployment: Path, *, say: Callable[[str], None] = lambda _: None) -> EndpointFiles:
-    """Both files, checked. Raises InvalidInput with file and line. `say` gets what the SDK prints."""
+def read(
+    endpoint: Path, deployment: Path, *, say: Callable[[str], None] = lambda _: None, batch: bool = False
+) -> EndpointFiles:
+    """Both files, checked. Raises InvalidInput with file and line. `say` gets what the SDK prints.
+
+    batch: whether there are batch endpoints where it is to be deployed.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the SDK's dependencies deprecate one another; users cannot mend that
-        return _read(endpoint, deployment, say)
+        return _read(endpoint, deployment, say, batch=batch)
 
 
-def _read(endpoint: Path, deployment: Path, say: Callable[[str], None]) -> EndpointFiles:
-    from azure.ai.ml import load_online_deployment, load_online_endpoint
+def _read(endpoint: Path, deployment: Path, say: Callable[[str], None], *, batch: bool) -> EndpointFiles:
+    from azure.ai import ml
 
     outer = load_yaml(endpoint, "the endpoint file")
-    _check(outer, load_online_endpoint, say)
     inner = load_yaml(deployment, "the deployment file")
-    _check(inner, load_online_deployment, say)
+    of_batch = is_batch(inner.value)
+    if of_batch:
+        _check_batch(inner, there=batch)
+    _check(outer, ml.load_batch_endpoint if of_batch else ml.load_online_endpoint, say)
+    _check(inner, batch_loader(inner.value) if of_batch else ml.load_online_deployment, say)
     name, of = str(outer.value.get("name") or ""), inner.value.get("endpoint_name")
     if not name:
         raise outer.error("the endpoint has no name", hint="write name: …")
@@ -67,8 +75,31 @@ def _read(endpoint: Path, deployment: Path, say: Callable[[str], None]) -> Endpo
         deployment_prefix=str(inner.value["name"]),
         endpoint_body=outer.value,
         deployment_body=_resolved(inner),
+        batch=of_batch,
         warnings=(*_endpoint_warnings(outer), *_deployment_warnings(inner)),
     )
+
+
+def _check_batch(document: Document, *, there: bool) -> None:
+    """What of Azure's batch deployments can be gated."""
+    line = ("$schema",) if "$schema" in document.value else ("type",)
+    if not there:
+        hint = "write backend: azureml; `gates validate-gate` scores the same data here"
+        raise document.error("a batch deployment runs in an Azure ML workspace only", line, hint)
+    if document.value.get("type") == "pipeline" or "component" in document.value or "job_definition" in document.value:
+        raise document.error("a pipeline has no answers that could be gated", line, "deploy a model: type: model")
+    settings = document.value.get("settings") or document.value
+    if settings.get("output_action", "append_row") != "append_row":
+        raise document.error("output_action: answers that are not kept cannot be gated", line, "write append_row")
+
+
+def batch_loader(deployment: Mapping[str, Any]) -> Callable[[Path], Any]:
+    """The SDK's loader of a batch deployment in its form: settings apart (the present one), or beside the rest."""
+    from azure.ai.ml import load_batch_deployment
+    from azure.ai.ml.entities._load_functions import load_model_batch_deployment  # as `az ml`: it is exported nowhere
+
+    load: Callable[[Path], Any] = load_model_batch_deployment if "settings" in deployment else load_batch_deployment
+    return load
 
 
 def _check(document: Document, load: Callable[[Path], Any], say: Callable[[str], None]) -> None:

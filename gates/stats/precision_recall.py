@@ -8,28 +8,35 @@ difference.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
-from gates.stats import delong, student
+from gates.stats import delong, exact, order, spill, student
 from gates.stats.estimate import Estimate, Unusable
 from gates.stats.proportion import unseen
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
 
     from gates.stats.prepared import Prepared
+
+Problems = list[tuple[NDArray[np.bool_], NDArray[np.float64], float]]
+"""Is it this class (n,), its score (n,), its weight; one where there are two classes."""
 
 
 def area(metric: str, data: Prepared, confidence: float, average: str) -> Estimate:
     """The area with an interval inside (0, 1): DeLong's, else the influence values' on the logit scale."""
     problems = _problems(data, 0, average)
-    if metric == "roc_auc" and len(problems) == 1 and data.cluster is None:
-        return delong.auc(problems[0][0], problems[0][1], confidence)
-    return _interval(_influence(metric, problems), data, confidence)
+    if len(problems) > 1 or data.cluster is not None:
+        return _interval(_influence(metric, problems), data, confidence)
+    positive, scores, _ = problems[0]
+    if metric == "roc_auc":
+        return delong.auc(positive, scores, confidence)
+    return _interval(_ap_by_score(positive, scores)[0], data, confidence)
 
 
 def _interval(found: _Area, data: Prepared, confidence: float) -> Estimate:
@@ -65,13 +72,13 @@ def area_difference(metric: str, data: Prepared, confidence: float, average: str
     if metric == "roc_auc" and len(ours) == 1 and data.cluster is None:
         areas = delong.compare(ours[0][0], ours[0][1], theirs[0][1], weight)
         candidate, champion = areas.a.auc, delong.interval(areas.b, confidence)
-        errors = (delong.spread(areas.a).error, delong.spread(areas.b).error)
+        errors = (areas.a.spread.error, areas.b.spread.error)
         spread, n, bias, method = areas.spread, data.n, 0.0, "paired DeLong"
     else:
-        a, b = _influence(metric, ours), _influence(metric, theirs)
+        a, b = _influences(metric, ours, theirs, data)
         candidate, champion = a.value, _interval(b, data, confidence)
         errors = (_spread(a.influence, data.cluster)[1].error, _spread(b.influence, data.cluster)[1].error)
-        n, spread = _spread(a.influence - weight * b.influence, data.cluster)
+        n, spread = _apart(a.influence, b.influence, weight, data.cluster)
         bias, method = abs(a.bias - weight * b.bias), "paired jackknife"
     value = candidate - weight * champion.value
     if spread.error <= 1e-15:
@@ -108,13 +115,16 @@ def _joined(
     )
 
 
-def _problems(data: Prepared, model: int, average: str) -> list[tuple[NDArray[np.bool_], NDArray[np.float64], float]]:
+def _problems(data: Prepared, model: int, average: str) -> Problems:
     """One binary problem, or one a class: (is it this class, its score, its weight)."""
     scores = data.models[model].scores
     if scores is None:
         raise Unusable("the model gives labels only, and this metric needs probabilities")
     if scores.ndim == 1:
-        return [(data.truth == 1, scores, 1.0)]
+        positive = spill.empty(data.n, np.bool_)
+        for part in spill.parts(positive, data.truth):
+            positive[part] = data.truth[part] == 1
+        return [(positive, scores, 1.0)]
     if average not in ("macro", "weighted"):
         raise Unusable(f"an area over {data.k} classes needs `average: macro` or `weighted`, or a positive_label")
     support = np.bincount(data.truth, minlength=data.k)
@@ -133,7 +143,17 @@ class _Area:
     bias: float = 0.0
 
 
-def _influence(metric: str, problems: list[tuple[NDArray[np.bool_], NDArray[np.float64], float]]) -> _Area:
+def _influences(metric: str, ours: Problems, theirs: Problems, data: Prepared) -> tuple[_Area, _Area]:
+    """Both models' influence values, rows in the same order."""
+    if len(ours) > 1 or data.cluster is not None or metric == "roc_auc":
+        return _influence(metric, ours), _influence(metric, theirs)
+    (positive, scores, _), (_, other, _) = ours[0], theirs[0]
+    a, (carried,) = _ap_by_score(positive, scores, other)
+    b, (influence,) = _ap_by_score(a.positive, carried, a.influence)
+    return _Area(a.value, influence, a.bias), b
+
+
+def _influence(metric: str, problems: Problems) -> _Area:
     one = _auc_influence if metric == "roc_auc" else _ap_influence
     parts = [(weight, one(positive, scores)) for positive, scores, weight in problems]
     total = np.zeros(len(problems[0][0]))
@@ -152,6 +172,23 @@ def _auc_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> 
 
 
 def _ap_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> _Area:
+    """See `_ap_by_score`; in the order of the rows."""
+    found, (place,) = _ap_by_score(positive, scores, np.arange(len(scores)))
+    influence = np.empty(len(scores))
+    influence[place] = found.influence
+    return _Area(found.value, influence, found.bias)
+
+
+@dataclass(frozen=True)
+class _Scored(_Area):
+    """The same with `positive` (n,), both in ascending order of score."""
+
+    positive: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+
+
+def _ap_by_score(
+    positive: NDArray[np.bool_], scores: NDArray[np.float64], *carried: NDArray[Any]
+) -> tuple[_Scored, tuple[NDArray[Any], ...]]:
     """Average precision (scikit-learn's step sum, ties as one step), its jackknife influence values and bias.
 
     With P positives, A(s) of them scored >= s and B(s) rows scored >= s, the value is the sum of A / B over the
@@ -159,42 +196,57 @@ def _ap_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> _
     own term away and leaves P - y: all n values left out come of sums over steps, exactly. Influence: (n - 1) (value
     - value without the row); bias: (n - 1) (their mean - value) (Efron & Tibshirani 1993, eq. 11.5, 10.30).
     """
-    n, positives = len(positive), int(np.count_nonzero(positive))
+    n = len(positive)
+    positives = sum(int(np.count_nonzero(block)) for (block,) in spill.blocks(positive))
     if positives in (0, n):
         raise Unusable("the target holds one class only, so there is no precision-recall curve")
     if positives == 1:
         raise Unusable("one positive row alone shows no spread of the precision")
-    order = np.argsort(scores)
-    ascending = scores[order]
-    starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
-    at = np.empty(n, dtype=np.intp)
-    at[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, n]))
-    hits = np.add.reduceat(positive[order].astype(np.float64), starts)
-    above = np.cumsum(hits[::-1])[::-1]
-    rows_above = (n - starts).astype(np.float64)
-    terms = hits * above / rows_above
-    value = float(terms.sum() / positives)
-    fewer = np.maximum(rows_above - 1.0, 1.0)  # the only row at the top leaves nothing: its term is 0 either way
-    y = positive.astype(np.float64)
-    left_out = (terms.sum() - np.cumsum(terms))[at]
-    left_out += _before(hits * above / fewer)[at] - y * _before(hits / fewer)[at]
-    left_out += (hits[at] - y) * (above[at] - y) / fewer[at]
-    left_out /= positives - y
-    bias = (n - 1) * (float(np.sort(left_out).sum()) / n - value)
-    return _Area(value, (n - 1) * (value - left_out), bias)
+    ordered, label, *others = order.ascending(scores, positive, *carried)
+    terms = exact.Sum()
+    for step, above, rows_above in _from_above(ordered, label, positives):
+        terms.add(step.hits * above / rows_above)
+    whole, done = terms.value, np.zeros(3)
+    value, left_out, mean = whole / positives, spill.empty(n, np.float64), exact.Sum()
+    for step, above, rows_above in _from_above(ordered, label, positives):
+        fewer = np.maximum(rows_above - 1.0, 1.0)  # the only row at the top leaves nothing: its term is 0 either way
+        parts = np.stack([step.hits * above / rows_above, step.hits * above / fewer, step.hits / fewer])
+        sums = np.cumsum(np.concatenate([done[:, None], parts], axis=1), axis=1)
+        kept, done = whole - sums[0, 1:] + sums[1, :-1], sums[:, -1]
+        of_hit = kept - sums[2, :-1] + (step.hits - 1.0) * (above - 1.0) / fewer
+        order.write(step, label, left_out, of_hit / (positives - 1.0), (kept + parts[1]) / positives)
+    for part in spill.parts(left_out):
+        mean.add(np.asarray(left_out[part]))
+        left_out[part] = (n - 1) * (value - left_out[part])
+    return _Scored(value, left_out, (n - 1) * (mean.value / n - value), label), tuple(others)
 
 
-def _before(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sum of all values before each."""
-    return np.cumsum(values) - values
+def _from_above(
+    ordered: NDArray[np.float64], positive: NDArray[np.bool_], positives: int
+) -> Iterator[tuple[order.Steps, NDArray[np.float64], NDArray[np.float64]]]:
+    """Each stretch of steps with A and B of its scores."""
+    above, rows_above = positives, len(ordered)
+    for step in order.steps(ordered, positive):
+        hits, rows = np.cumsum(step.hits), np.cumsum(step.rows)
+        yield step, (above - hits + step.hits).astype(np.float64), (rows_above - rows + step.rows).astype(np.float64)
+        above, rows_above = above - int(hits[-1]), rows_above - int(rows[-1])
 
 
 def _spread(influence: NDArray[np.float64], cluster: NDArray[np.intp] | None) -> tuple[int, student.Spread]:
     """Rows or clusters, and the spread of a mean of influence values (summed by cluster)."""
     if cluster is None:
-        return len(influence), student.spread(influence)
+        return len(influence), student.spread_of(lambda: (block for (block,) in spill.blocks(influence)))
     order = np.lexsort((influence, cluster))
     added = np.asarray(np.bincount(cluster[order], weights=influence[order]), dtype=np.float64)
     scale = len(added) / len(influence)  # the mean is over rows
     added *= scale
     return len(added), student.spread(added)
+
+
+def _apart(
+    a: NDArray[np.float64], b: NDArray[np.float64], weight: float, cluster: NDArray[np.intp] | None
+) -> tuple[int, student.Spread]:
+    """The same of a - weight * b."""
+    if cluster is not None:
+        return _spread(a - weight * b, cluster)
+    return len(a), student.spread_of(lambda: (one - weight * other for one, other in spill.blocks(a, b)))

@@ -1,0 +1,157 @@
+"""Rows in ascending order of a score, by a sample sort: time grows as the rows do, and memory does not.
+
+Sorting a long column jumps about in it, and takes the longer a row the less of it the cache holds. Here rows are first
+dealt into buckets by bounds that a sample of the scores gives, each small enough for the cache, and sorted there. The
+bounds change nothing of the result. A score that many rows share has a bucket to itself, which needs no sorting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gates.stats import spill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+BUCKET = 1 << 16
+"""Rows that are sorted at once, about."""
+SAMPLED = 32
+"""Scores sampled for each bucket."""
+
+
+def ascending(scores: NDArray[np.float64], *carried: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """(scores, *carried) with rows in ascending order of score, (n,) each; equal scores in any order."""
+    n = len(scores)
+    if n <= 2 * BUCKET:
+        order = np.argsort(scores)
+        return tuple(np.asarray(column)[order] for column in (scores, *carried))
+    bounds = _bounds(scores)
+    found = tuple(spill.empty(n, column.dtype) for column in (scores, *carried))
+    starts = _deal(bounds, (scores, *carried), found)
+    walked = 0
+    for start, stop in pairwise(starts):
+        inside = found[0][start:stop]
+        if stop - start > 1 and not (bounds.alone[np.searchsorted(bounds.edges, inside[0], side="right")]):
+            order = np.argsort(inside)
+            for column in found:
+                column[start:stop] = np.asarray(column[start:stop])[order]
+        walked += int(stop - start)
+        if walked >= spill.KEPT:
+            walked = 0
+            spill.release(*found)
+    spill.release(*found)
+    return found
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """edges (k,) ascending: bucket i holds edges[i - 1] <= score < edges[i]; alone (k + 1,): all its scores are one."""
+
+    edges: NDArray[np.float64]
+    alone: NDArray[np.bool_]
+
+
+def _bounds(scores: NDArray[np.float64]) -> _Bounds:
+    k = -(-len(scores) // BUCKET)
+    sample = np.sort(np.asarray(scores[:: max(1, len(scores) // (SAMPLED * k))]))
+    spill.release(scores)
+    chosen = sample[np.linspace(0, len(sample) - 1, k + 1).astype(np.intp)[1:-1]]
+    edges, times = np.unique(chosen, return_counts=True)
+    often = edges[times > 1]  # a score that fills a bucket
+    edges = np.unique(np.concatenate([edges, np.nextafter(often, np.inf)]))
+    alone = np.zeros(len(edges) + 1, dtype=bool)
+    alone[np.searchsorted(edges, often, side="right")] = True
+    return _Bounds(edges, alone)
+
+
+def _deal(bounds: _Bounds, columns: tuple[NDArray[Any], ...], found: tuple[NDArray[Any], ...]) -> list[int]:
+    """Write each row into its bucket; where the buckets start, and the end."""
+    size = len(bounds.edges) + 1
+    places = spill.empty(len(columns[0]), np.uint16 if size < 1 << 16 else np.uint32)
+    counts = np.zeros(size, dtype=np.int64)
+    for part in spill.parts(columns[0], places):
+        place = np.searchsorted(bounds.edges, np.asarray(columns[0][part]), side="right")
+        places[part] = place
+        counts += np.bincount(place, minlength=size)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    free = starts[:-1].copy()
+    for part in spill.parts(*columns, places, *found):
+        place = np.asarray(places[part])
+        order = np.argsort(place, kind="stable")
+        ends = np.cumsum(np.bincount(place, minlength=size))
+        for column, out in zip(columns, found, strict=True):
+            dealt, begin = np.asarray(column[part])[order], 0
+            for i, end in enumerate(ends.tolist()):
+                if end > begin:
+                    out[free[i] : free[i] + end - begin] = dealt[begin:end]
+                begin = end
+        free += np.diff(ends, prepend=0)
+    return [int(start) for start in starts]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Rows [start, stop) of equal scores together: hits (u,), how many are positive, and rows (u,), by score."""
+
+    start: int
+    stop: int
+    hits: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def steps(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Iterator[Steps]:
+    """All rows, which are in ascending order of score, in stretches that part no two of equal score.
+
+    Only a stretch of one score is longer than BUCKET rows.
+    """
+    n, start, walked = len(scores), 0, 0
+    while start < n:
+        stop = min(n, start + BUCKET)
+        if stop < n and scores[stop] == scores[stop - 1]:
+            first = int(np.searchsorted(scores[start:stop], scores[stop], side="left")) + start
+            stop = first if first > start else start + _run(scores[start:])
+        if stop - start > BUCKET:
+            hits = sum(int(np.count_nonzero(block)) for (block,) in spill.blocks(positive[start:stop]))
+            yield Steps(start, stop, np.array([hits]), np.array([stop - start]))
+        else:
+            yield _counted(start, stop, np.asarray(scores[start:stop]), np.asarray(positive[start:stop]))
+        walked += stop - start
+        if walked >= spill.KEPT:
+            walked = 0
+            spill.release(scores, positive)
+        start = stop
+
+
+def _run(scores: NDArray[np.float64]) -> int:
+    """How many of the first are equal."""
+    return int(np.searchsorted(scores, scores[0], side="right"))
+
+
+def _counted(start: int, stop: int, scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Steps:
+    begins = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
+    rows = np.diff(begins, append=stop - start)
+    if len(begins) == stop - start:
+        return Steps(start, stop, positive.astype(np.int64), rows)
+    return Steps(start, stop, np.add.reduceat(positive, begins, dtype=np.int64), rows)
+
+
+def write(
+    step: Steps,
+    positive: NDArray[np.bool_],
+    out: NDArray[np.float64],
+    of_hit: NDArray[np.float64],
+    of_miss: NDArray[np.float64],
+) -> None:
+    """Each row's value, by whether it is positive; of_hit, of_miss: (u,) by score."""
+    for inside in spill.parts(positive[step.start : step.stop]):
+        here = slice(step.start + inside.start, step.start + inside.stop)
+        many = None if len(step.rows) in (1, step.stop - step.start) else step.rows
+        hit, miss = ((of if many is None else np.repeat(of, many)) for of in (of_hit, of_miss))
+        out[here] = np.where(np.asarray(positive[here]), hit, miss)

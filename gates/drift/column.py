@@ -156,8 +156,13 @@ class Counted(NamedTuple):
     nulls: int
 
 
-def categories(chunks: Iterable[pa.Array[Any]], cap: int, known: Mapping[str, int] | None = None) -> Counted:
-    """Rows of each category. Those in `known` are always counted; of others the first `cap`, the rest as one."""
+def categories(
+    chunks: Iterable[pa.Array[Any]], cap: int, known: Mapping[str, int] | None = None, *, stop: bool = False
+) -> Counted:
+    """Rows of each category. Those in `known` are always counted; of others the first `cap`, the rest as one.
+
+    stop: read no further once there are more than `cap`, whose counts nobody will use.
+    """
     counts: dict[str, int] = dict.fromkeys(known or (), 0)
     cap += len(counts)
     n = nulls = other = 0
@@ -166,15 +171,18 @@ def categories(chunks: Iterable[pa.Array[Any]], cap: int, known: Mapping[str, in
         nulls += missing
         n += int(sizes.sum())
         for word, size in zip(words, sizes.tolist(), strict=True):
-            if size and (word in counts or len(counts) < cap):
+            if word in counts or len(counts) < cap:
                 counts[word] = counts.get(word, 0) + size
             else:
                 other += size
+        if other and stop:
+            break
     return Counted({word: size for word, size in counts.items() if size}, other, n, nulls)
 
 
 def _tally(array: Any) -> tuple[list[str], NDArray[np.int64], int]:
     """The distinct values as text, how many rows each has, and how many rows have none."""
+    import pyarrow as pa
     import pyarrow.types as pt
 
     if pt.is_null(array.type):
@@ -186,15 +194,16 @@ def _tally(array: Any) -> tuple[list[str], NDArray[np.int64], int]:
     encoded = array if pt.is_dictionary(array.type) else array.dictionary_encode()
     codes, valid = values_of(encoded.indices)
     codes = codes if valid is None else codes[valid]
-    raw = encoded.dictionary.to_pylist()
-    sizes = np.bincount(codes, minlength=len(raw)).astype(np.int64)
+    rows = np.bincount(codes, minlength=len(encoded.dictionary)).astype(np.int64)
+    used = np.flatnonzero(rows)  # the dictionary may be of the whole file, and the array a slice
+    raw = (encoded.dictionary if len(used) == len(rows) else encoded.dictionary.take(pa.array(used))).to_pylist()
+    sizes = rows[used]
     missing = len(array) - len(codes)
-    words = [str(value) for value in raw]
-    for i, value in enumerate(raw):
-        if value is None:
-            missing += int(sizes[i])
-            sizes[i] = 0
-    return words, sizes, missing
+    nothing = [i for i, value in enumerate(raw) if value is None]
+    if nothing:
+        missing += int(sizes[nothing].sum())
+        raw, sizes = [value for value in raw if value is not None], np.delete(sizes, nothing)
+    return [str(value) for value in raw], sizes, missing
 
 
 def comparable(reference: NDArray[Any], current: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:

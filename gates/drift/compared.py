@@ -8,6 +8,7 @@ chi-square takes every category.
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -69,20 +70,59 @@ def against_values(base: ColumnDrift, held: Sketch, y: NDArray[Any]) -> ColumnDr
     empty = _empty(base)
     if empty:
         return replace(base, reason=empty)
-    n, m = held.n, len(y)
     total = cells(y, held.points)
-    ks = max(
-        float(np.abs(held.at / n - total.at_most / m).max()), float(np.abs(held.below / n - total.below / m).max())
-    )
     out = _shape(base, held.deviation, None if total.infinite else w1_known(held, total, y), 0.0)
     return replace(
-        tails.of_points(_binned(out, *_frozen_bins(held, total)), held, total),
-        ks=ks,
-        p=p_value(ks, n, m),
+        _at_points(out, held, total),
         range_ref=_range(base, held.points[0], held.points[-1]),
         range_cur=_range(base, y[0], y[-1]),
         histogram=histograms.of_known(held, y),
     )
+
+
+def tables(base: ColumnDrift, ref: Counts, cur: Counts) -> ColumnDrift:
+    """Exact, as `samples` is of all values: both sides as distinct whole numbers, ascending, and how many of each."""
+    empty = _empty(base)
+    if empty:
+        return replace(base, reason=empty)
+    points = np.union1d(ref.values, cur.values)
+    held, now = _counted(ref, points), _counted(cur, points)
+    no_values = np.zeros(len(points) - 1)
+    total = Cells(now.n, now.below, now.at, no_values, 0.0, 0.0, False)
+    w1 = float(np.sum(np.abs(held.at / held.n - now.at / now.n)[:-1] * gaps(points)))
+    return replace(
+        _at_points(_shape(base, held.deviation, w1, 0.0), held, total),
+        range_ref=_range(base, ref.values[0], ref.values[-1]),
+        range_cur=_range(base, cur.values[0], cur.values[-1]),
+        histogram=histograms.of_tables(held, now),
+    )
+
+
+class Counts(NamedTuple):
+    """values: (k,) int64 ascending, distinct; rows: (k,) int64, above 0."""
+
+    values: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def _counted(side: Counts, points: NDArray[np.int64]) -> Sketch:
+    """Every value of one side, at points that hold all of them and more."""
+    rows = np.zeros(len(points), dtype=np.int64)
+    rows[np.searchsorted(points, side.values)] = side.rows
+    at = np.cumsum(rows)
+    pairs = list(zip(side.values.tolist(), side.rows.tolist(), strict=True))
+    s1, s2 = (Fraction(sum(value**power * count for value, count in pairs)) for power in (1, 2))
+    return Sketch(int(at[-1]), int(at[-1]), s1, s2, points, at - rows, at, at, at)
+
+
+def _at_points(base: ColumnDrift, held: Sketch, total: Cells) -> ColumnDrift:
+    """What the counts at the points of a sketch that holds every value give exactly."""
+    n, m = held.n, total.n
+    ks = max(
+        float(np.abs(held.at / n - total.at_most / m).max()), float(np.abs(held.below / n - total.below / m).max())
+    )
+    binned = _binned(base, *_frozen_bins(held, total))
+    return replace(tails.of_points(binned, held, total), ks=ks, p=p_value(ks, n, m))
 
 
 def w1_known(held: Sketch, cur: Cells, y: NDArray[Any]) -> float:
@@ -303,8 +343,9 @@ def counts(base: ColumnDrift, ref: Mapping[str, int], cur: Mapping[str, int], ot
 
 def texts(base: ColumnDrift, ref: text.Words, cur: text.Words) -> ColumnDrift:
     """Lengths in characters as a numeric column, and the share of tokens that the reference does not have."""
-    x, y = ref.all_lengths(), cur.all_lengths()
-    out = samples(replace(base, kind="text", n_ref=len(x), n_cur=len(y)), x, y)
+    before, after = Counts(ref.lengths, ref.length_counts), Counts(cur.lengths, cur.length_counts)
+    n, m = int(before.rows.sum()), int(after.rows.sum())
+    out = tables(replace(base, kind="text", n_ref=n, n_cur=m), before, after)
     unknown = text.unknown(ref, cur)
     if unknown is None:
         return out

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CSV_WHOLE = 64 << 20
 """Bytes of a CSV file that is held in memory."""
+BUFFER = 1 << 18
+"""Bytes that are read ahead of a column of a row group, where room is short: else it is read whole."""
 LARGE = 1 << 20
 """Rows of a column that are decoded at once."""
 
@@ -38,7 +40,7 @@ class Reader(Protocol):
     def pieces(self) -> tuple[int, ...]: ...
     @property
     def types(self) -> Mapping[str, pa.DataType]: ...
-    def read(self, name: str, masks: Masks) -> Iterator[pa.Array[Any]]: ...
+    def read(self, name: str, masks: Masks, room: int | None = None) -> Iterator[pa.Array[Any]]: ...
     def read_piece(self, name: str, piece: int) -> list[pa.Array[Any]]: ...
 
 
@@ -69,16 +71,18 @@ class ParquetReader:
         self._footer = file.metadata
         self.pieces = tuple(self._footer.row_group(i).num_rows for i in range(self._footer.num_row_groups))
         self.types = _unique({}, file.schema_arrow, path)
+        self._leaves = _leaves([file.schema.column(i).path for i in range(self._footer.num_columns)], self.types)
         file.close()
 
-    def read(self, name: str, masks: Masks) -> Iterator[pa.Array[Any]]:
-        file = self._open(name)
+    def read(self, name: str, masks: Masks, room: int | None = None) -> Iterator[pa.Array[Any]]:
+        """room: about so many bytes are decoded at once, by what the footer says of the size of a row."""
+        file = self._open(name, 0 if room is None else BUFFER)
         try:
             for i in range(len(self.pieces)):
                 mask = None if masks is None else masks[i]
                 if mask is not None and not mask.any():
                     continue
-                yield from _masked(self._column(file, name, i), mask)
+                yield from _masked(self._column(file, name, i, self._rows(name, i, room)), mask)
         finally:
             file.close()
 
@@ -89,28 +93,54 @@ class ParquetReader:
         finally:
             file.close()
 
-    def _open(self, name: str) -> Any:
+    def _open(self, name: str, buffer: int = 0) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         words = pa.types.is_string(self.types[name]) or pa.types.is_large_string(self.types[name])
+        words = words and all(self._size(name, i) <= 4 * rows for i, rows in enumerate(self.pieces))
+        # else its dictionary is no table of few words but the column itself, which Arrow would gather as it reads
         return _guard(
             self.path,
             "parquet",
-            lambda: pq.ParquetFile(self._place, metadata=self._footer, read_dictionary=[name] if words else None),
+            lambda: pq.ParquetFile(
+                self._place, metadata=self._footer, read_dictionary=[name] if words else None, buffer_size=buffer
+            ),
         )
 
-    def _column(self, file: Any, name: str, piece: int) -> Iterator[pa.Array[Any]]:
+    def _rows(self, name: str, piece: int, room: int | None) -> int:
+        """Rows that are decoded at once."""
+        if room is None:
+            return LARGE
+        rows: int = self.pieces[piece] * room // max(1, self._size(name, piece))
+        return max(1, min(LARGE, rows))
+
+    def _size(self, name: str, piece: int) -> int:
+        """Bytes of a column in a row group, before compression."""
+        group = self._footer.row_group(piece)
+        return sum(int(group.column(i).total_uncompressed_size) for i in self._leaves[name])
+
+    def _column(self, file: Any, name: str, piece: int, rows: int = LARGE) -> Iterator[pa.Array[Any]]:
         """One row group's; a large one in batches, since a file may be a single group of any size."""
-        if self.pieces[piece] <= LARGE:
+        if self.pieces[piece] <= rows:
             table = _guard(
                 self.path, "parquet", lambda: file.read_row_group(piece, columns=[name], use_threads=False), name
             )
             yield from table.column(name).chunks
             return
-        batches = file.iter_batches(LARGE, row_groups=[piece], columns=[name], use_threads=False)
+        batches = file.iter_batches(rows, row_groups=[piece], columns=[name], use_threads=False)
         while (batch := _guard(self.path, "parquet", lambda: next(batches, None), name)) is not None:
             yield batch.column(0)
+
+
+def _leaves(paths: Sequence[str], names: Iterable[str]) -> dict[str, list[int]]:
+    """Of each column the places of what is stored of it: `x` itself, or `x.list.element`; a name may hold dots."""
+    found: dict[str, list[int]] = {name: [] for name in names}
+    for place, path in enumerate(paths):
+        parts = path.split(".")
+        owners = (".".join(parts[:k]) for k in range(len(parts), 0, -1))
+        found[next(owner for owner in owners if owner in found)].append(place)
+    return found
 
 
 class ArrowReader:
@@ -143,7 +173,7 @@ class ArrowReader:
         while (batch := _guard(self.path, "arrow", lambda: next(batches, None))) is not None:
             yield batch
 
-    def read(self, name: str, masks: Masks) -> Iterator[pa.Array[Any]]:
+    def read(self, name: str, masks: Masks, room: int | None = None) -> Iterator[pa.Array[Any]]:  # noqa: ARG002  # mapped
         for i, batch in enumerate(self._batches(list(self.types).index(name))):
             yield from _masked([batch.column(0)], None if masks is None else masks[i])
 
@@ -159,7 +189,7 @@ class TableReader:
         self.types = _unique({}, table.schema, path)
         self.pieces = (table.num_rows,)
 
-    def read(self, name: str, masks: Masks) -> Iterator[pa.Array[Any]]:
+    def read(self, name: str, masks: Masks, room: int | None = None) -> Iterator[pa.Array[Any]]:  # noqa: ARG002  # held
         yield from _masked(self.read_piece(name, 0), None if masks is None else masks[0])
 
     def read_piece(self, name: str, piece: int) -> list[pa.Array[Any]]:  # noqa: ARG002  # the protocol's signature

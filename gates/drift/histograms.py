@@ -33,14 +33,30 @@ def of_samples(x: NDArray[Any], y: NDArray[Any]) -> Histogram | None:
 
 def of_known(held: Sketch, y: NDArray[Any]) -> Histogram | None:
     """`of_samples` of every reference value and y."""
-    n, m = held.n, len(y)
-    first, last = held.points[np.searchsorted(held.at, [n // 100, n - 1 - n // 100], side="right")]
-    edges = _edges(min(float(first), float(y[m // 100])), max(float(last), float(y[-1 - m // 100])))
-    if edges is None:
-        return None
-    ranks = np.cumsum(_below(held.points, edges))
-    ref = np.diff(np.append(0, held.at)[ranks], prepend=0)
-    return _histogram(ref / n, _below(y, edges) / m, edges)
+    m = len(y)
+    low, high = _percentiles(held)
+    edges = _edges(min(low, float(y[m // 100])), max(high, float(y[-1 - m // 100])))
+    return None if edges is None else _histogram(_shares(held, edges), _below(y, edges) / m, edges)
+
+
+def of_tables(ref: Sketch, cur: Sketch) -> Histogram | None:
+    """`of_samples` of every value of both sides."""
+    ends = [*_percentiles(ref), *_percentiles(cur)]
+    edges = _edges(min(ends), max(ends))
+    return None if edges is None else _histogram(_shares(ref, edges), _shares(cur, edges), edges)
+
+
+def _percentiles(held: Sketch) -> tuple[float, float]:
+    """The values of rank n // 100 from either end, of a sketch that holds every value."""
+    ranks = [held.n // 100, held.n - 1 - held.n // 100]
+    low, high = held.points[np.searchsorted(held.at, ranks, side="right")]
+    return float(low), float(high)
+
+
+def _shares(held: Sketch, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    rows = np.diff(np.append(0, held.at)[np.cumsum(_below(held.points, edges))], prepend=0)
+    shares: NDArray[np.float64] = rows / held.n
+    return shares
 
 
 def _below(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:

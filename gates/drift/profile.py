@@ -31,6 +31,12 @@ CATEGORY_CAP = 1_000
 """Strings with more distinct values than this are text."""
 
 
+SHARE = 16
+"""Strings, their tokens and vectors take up to so many times the room of their array while they are counted."""
+ROOM = 64 << 20
+"""Bytes of such an array where no memory is named."""
+
+
 @dataclass(frozen=True, eq=False)
 class ColumnProfile:
     """One column. rows: all; nulls, nans: rows without a value. Then by kind: sketch (numeric, date: microseconds),
@@ -122,16 +128,17 @@ def _column(source: Source, name: str, cap: int, points: int, memory: int | None
     kind, spelled, rows = kind_of(type_), str(type_), source.rows
     if kind in ("numeric", "date"):
         return _numeric(source, name, kind, spelled, points, memory)
+    room = ROOM if memory is None else max(1, memory // SHARE)
     if kind in ("categorical", "boolean"):
-        counted = categories(source.chunks(name), cap)
+        counted = categories(source.chunks(name, room), cap, stop=True)
         if not counted.other:
             return ColumnProfile(kind, spelled, rows, counted.nulls, counts=_ordered(counted.counts))
-        words, nulls = text.words(source.chunks(name))
+        words, nulls = text.words(source.chunks(name, room))
         return ColumnProfile("text", spelled, rows, nulls, words=words)
     if kind == "vector":
-        seen = vectors.vectors(source.chunks(name), name)
+        seen = vectors.vectors(source.chunks(name, room), name)
         return ColumnProfile(kind, spelled, rows, seen.nulls, seen.nans, vectors=seen.vectors)
-    return ColumnProfile("unknown", spelled, rows, sum(chunk.null_count for chunk in source.chunks(name)))
+    return ColumnProfile("unknown", spelled, rows, sum(chunk.null_count for chunk in source.chunks(name, room)))
 
 
 def _numeric(source: Source, name: str, kind: Kind, spelled: str, points: int, memory: int | None) -> ColumnProfile:

@@ -33,7 +33,9 @@ MEMORY = 2 * 2**30
 _ROOM = 16
 """Bytes a row and side: the value, and one float64 of working room."""
 CURRENT_CAP = 100_000
-"""New categories of the current data that are counted apart."""
+"""New categories of the current data that are counted apart, where memory lets them be."""
+_CATEGORY = 1_000
+"""Bytes of memory for which one category is counted apart: its text, its count, and the tables made of both."""
 
 
 def scan(
@@ -88,21 +90,21 @@ def _column(
 ) -> ColumnDrift:
     kind = _kind(reference, current, name)
     if kind == "unknown":
-        return _not_compared(reference, current, name)
+        return _not_compared(reference, current, name, memory)
     if kind == "vector":
-        return _told_apart(reference, current, name)
+        return _told_apart(reference, current, name, memory)
     if isinstance(reference, profiles.Profile):
         held = reference.columns[name]
         if kind in ("numeric", "date"):
             return _against(held, current, name, kind, memory, rooms[1])
-        return _counted(held, current, name)
+        return _counted(held, current, name, memory)
     if kind in ("numeric", "date"):
         if (reference.rows + current.rows) * _ROOM > memory:
             made = profiles.build(reference, columns=[name], memory=_batch(memory))
             return _against(made.columns[name], current, name, kind, memory, rooms[1], streamed=True)
         return _exact(reference, current, name, kind, rooms)
-    made = profiles.build(reference, columns=[name], category_cap=cap)
-    return replace(_counted(made.columns[name], current, name), method="exact")
+    made = profiles.build(reference, columns=[name], category_cap=cap, memory=memory)
+    return replace(_counted(made.columns[name], current, name, memory), method="exact")
 
 
 def _kind(reference: Profile | Source, current: Source, name: str) -> Kind:
@@ -129,12 +131,12 @@ def kind_in_both(reference: Profile | Source, after_type: pa.DataType, name: str
     return before
 
 
-def _not_compared(reference: Profile | Source, current: Source, name: str) -> ColumnDrift:
+def _not_compared(reference: Profile | Source, current: Source, name: str, memory: int) -> ColumnDrift:
     if isinstance(reference, profiles.Profile):
         before = reference.columns[name]
     else:
-        before = profiles.build(reference, columns=[name]).columns[name]
-    after = profiles.build(current, columns=[name]).columns[name]
+        before = profiles.build(reference, columns=[name], memory=memory).columns[name]
+    after = profiles.build(current, columns=[name], memory=memory).columns[name]
     base = ColumnDrift(name, "unknown", before.n, after.n, before.missing, after.missing)
     return with_missing(replace(base, reason=f"columns of type {current.types[name]} are not compared"))
 
@@ -167,12 +169,12 @@ def _against(
     return with_missing(compared.sketched(base, held.sketch, batches))
 
 
-def _told_apart(reference: Profile | Source, current: Source, name: str) -> ColumnDrift:
+def _told_apart(reference: Profile | Source, current: Source, name: str, memory: int) -> ColumnDrift:
     sides = [
-        side.columns[name] if isinstance(side, profiles.Profile) else profiles.build(side, columns=[name]).columns[name]
+        side if isinstance(side, profiles.Profile) else profiles.build(side, columns=[name], memory=memory)
         for side in (reference, current)
     ]
-    return whole_vectors(name, sides[0], sides[1])
+    return whole_vectors(name, sides[0].columns[name], sides[1].columns[name])
 
 
 def whole_vectors(name: str, before: ColumnProfile, after: ColumnProfile) -> ColumnDrift:
@@ -182,13 +184,15 @@ def whole_vectors(name: str, before: ColumnProfile, after: ColumnProfile) -> Col
     return with_missing(compared.told_apart(base, ref, cur))
 
 
-def _counted(held: ColumnProfile, current: Source, name: str) -> ColumnDrift:
+def _counted(held: ColumnProfile, current: Source, name: str, memory: int) -> ColumnDrift:
+    room = max(1, memory // profiles.SHARE)
     base = ColumnDrift(name, held.kind, held.n, 0, held.missing, 0)
     if held.words is not None:
-        words, nulls = text.words(current.chunks(name))
+        words, nulls = text.words(current.chunks(name, room))
         return with_missing(compared.texts(replace(base, nulls_cur=nulls), held.words, words))
     known = held.counts or {}
-    found = categories(current.chunks(name), max(CURRENT_CAP, len(known)), known)
+    cap = max(min(CURRENT_CAP, memory // _CATEGORY), len(known))
+    found = categories(current.chunks(name, room), cap, known)
     kind: Kind = kind_of(current.types[name]) if held.kind == "unknown" else held.kind
     base = replace(base, kind=kind, n_cur=found.n, nulls_cur=found.nulls)
     return with_missing(compared.counts(base, known, found.counts, found.other))

@@ -65,8 +65,18 @@ class Source:
             raise InvalidInput(f"no column {name!r}", hint=f"the columns are {known}", file=self.name)
         return self.types[name]
 
-    def chunks(self, name: str) -> Iterator[pa.Array[Any]]:
-        """The column's values in order, one array after the other; masked rows are left out."""
+    def chunks(self, name: str, room: int | None = None) -> Iterator[pa.Array[Any]]:
+        """The column's values in order, one array after the other; masked rows are left out.
+
+        room: bytes that one array may take. InvalidInput where a single value is larger.
+        """
+        if room is None:
+            yield from self._chunks(name, None)
+            return
+        for array in self._chunks(name, room):
+            yield from _pieces(array, room, name, self.name)
+
+    def _chunks(self, name: str, room: int | None) -> Iterator[pa.Array[Any]]:
         self.require(name)
         for number, reader in enumerate(self.readers):
             partition = self.partitions[number] if self.partitions else {}
@@ -74,7 +84,25 @@ class Source:
             if name in partition:
                 yield from _constant(partition[name], self.types[name], reader.pieces, masks)
                 continue
-            yield from reader.read(name, masks)
+            yield from reader.read(name, masks, room)
+
+
+def _pieces(array: Any, room: int, name: str, where: str) -> Iterator[pa.Array[Any]]:
+    """In halves of halves, until each is small enough; of a dictionary the codes count, since it is not cut."""
+    import pyarrow.types as pt
+
+    size = array.indices.nbytes if pt.is_dictionary(array.type) else array.nbytes
+    if size <= room or len(array) == 0:
+        yield array
+        return
+    if len(array) == 1:
+        raise InvalidInput(
+            f"column {name!r} holds a value of {size:,} bytes, and the memory leaves {room:,} for one",
+            hint="give more --memory, or name the columns to judge without it in the policy's drift check", file=where,
+        )  # fmt: skip
+    half = len(array) // 2
+    yield from _pieces(array.slice(0, half), room, name, where)
+    yield from _pieces(array.slice(half), room, name, where)
 
 
 def open_source(

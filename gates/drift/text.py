@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -47,10 +47,6 @@ class Words:
     def share_kept(self) -> float:
         """The share of all hashes below the largest that was kept."""
         return 1.0 if self.complete or not len(self.hashes) else (float(self.hashes[-1]) + 1.0) / 2.0**64
-
-    def all_lengths(self) -> NDArray[np.int64]:
-        """One length a row, sorted."""
-        return np.repeat(self.lengths, self.length_counts)
 
 
 def words(chunks: Iterable[pa.Array[Any]], cap: int = VOCABULARY) -> tuple[Words, int]:
@@ -92,12 +88,18 @@ def _measured(array: Any, weights: NDArray[np.int64], cap: int) -> Words:
     parents = values_of(pc.list_parent_indices(split))[0]
     coded = pc.list_flatten(split).dictionary_encode()
     sizes = np.bincount(values_of(coded.indices)[0], weights=weights[parents], minlength=len(coded.dictionary))
-    known = [(_hash(word), int(size)) for word, size in zip(coded.dictionary.to_pylist(), sizes, strict=True) if word]
-    hashes, counts = _sum_by(
-        np.array([h for h, _ in known], dtype=np.uint64), np.array([c for _, c in known], dtype=np.int64)
-    )
+    tokens = coded.dictionary
+    hashed = np.fromiter((_hash(token) for token in _in_turn(tokens)), dtype=np.uint64, count=len(tokens))
+    some = values_of(pc.utf8_length(tokens))[0] > 0
+    hashes, counts = _sum_by(hashed[some], sizes[some].astype(np.int64))
     kept, kept_counts = hashes[:cap], counts[:cap]
     return Words(lengths, length_counts, int(counts.sum()), kept, kept_counts, len(hashes) <= cap)
+
+
+def _in_turn(tokens: Any) -> Iterator[str]:
+    """As text a few at a time: a string of Python takes sixty bytes more than its letters."""
+    for at in range(0, len(tokens), 4096):
+        yield from tokens.slice(at, 4096).to_pylist()
 
 
 def _hash(word: str) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tracemalloc
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +19,12 @@ from scipy import stats as scipy_stats
 from gates.drift.decide import decide
 from gates.drift.profile import build, merge_all
 from gates.drift.scan import scan
-from gates.drift.source import Source, from_table
+from gates.drift.source import Source, from_table, open_source
 from gates.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gates.drift.found import ColumnDrift
 
@@ -232,6 +235,70 @@ def test_the_memory_budget_is_kept_whatever_the_rows() -> None:
     assert peak_of(lambda: scan(profile, cur, memory=memory)) < memory + 3_000_000  # the points of the profile
     assert peak_of(lambda: scan(ref, cur, memory=memory)) < memory + 5_000_000  # those of six parts, being merged
     assert peak_of(lambda: scan(ref, cur)) > 3 * memory
+
+
+def texts(path: Path, rows: int, start: int, *, length: int = 9, groups: int | None = None) -> Source:
+    """A file of as many different strings as rows."""
+    ids = pa.array([f"{(i + start) * 7919 % 1_000_000_007:0{length}d}" for i in range(rows)])
+    pq.write_table(pa.table({"id": ids}), path, row_group_size=groups or rows)
+    return open_source(path)
+
+
+def test_the_memory_budget_holds_for_categories_and_text(tmp_path: Path) -> None:
+    """As many different strings as rows: the tokens that are kept and what reads the file are all that is beside it."""
+    memory = 2_000_000
+    ref, cur = texts(tmp_path / "a.parquet", 70_000, 0), texts(tmp_path / "b.parquet", 60_000, 30_000)
+    assert scan(ref, cur, memory=memory)[0].kind == "text"
+    within, whole = (peak_of(partial(scan, ref, cur, memory=m)) for m in (memory, 2**31))
+    assert within < memory + 5_000_000
+    assert whole > within + 3_000_000
+
+
+def test_the_budget_changes_no_figure_of_text(tmp_path: Path) -> None:
+    ref, cur = texts(tmp_path / "a.parquet", 4_000, 0, groups=1_500), texts(tmp_path / "b.parquet", 3_000, 2_000)
+    assert scan(ref, cur, memory=1_000_000)[0] == scan(ref, cur)[0]
+    few = source(x=[f"k{i % 40}" for i in range(4_000)]), source(x=[f"k{i % 41}" for i in range(3_000)])
+    assert scan(*few, memory=100_000)[0] == scan(*few)[0]
+
+
+def test_new_categories_beyond_the_budget_are_one_more() -> None:
+    """Their rows are counted, their names are not kept."""
+    ref, cur = source(x=["a", "b"] * 500), source(x=["a", "b"] * 500 + [f"n{i}" for i in range(3_000)])
+    held, all_apart = scan(ref, cur, memory=100_000)[0], scan(ref, cur)[0]
+    assert (held.new_share, held.psi, held.n_cur) == (all_apart.new_share, all_apart.psi, all_apart.n_cur)
+    assert held.new_share == 0.75
+    assert decide([held])[0].drifted is True
+
+
+def test_one_text_larger_than_the_budget_names_its_column(tmp_path: Path) -> None:
+    for side, text in (("a", "short"), ("b", "x" * 3_000_000)):
+        pq.write_table(pa.table({"note": [f"{text} {i}" for i in range(3)]}), tmp_path / f"{side}.parquet")
+    ref, cur = (open_source(tmp_path / f"{side}.parquet") for side in "ab")
+    said = (
+        r"b\.parquet: column 'note' holds a value of 3,000,\d+ bytes, and the memory leaves 62,500 for one; give more"
+    )
+    with pytest.raises(InvalidInput, match=said):
+        scan(ref, cur, memory=1_000_000)
+    assert scan(ref, cur)[0].n_cur == 3
+
+
+def test_vectors_are_read_within_the_budget(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    for side in "ab":
+        flat = pa.array(rng.normal(size=60_000 * 64).astype(np.float32))
+        rows: Any = pa.FixedSizeListArray.from_arrays(flat, 64)
+        pq.write_table(pa.table({"v": rows}), tmp_path / f"{side}.parquet")
+    ref, cur = (open_source(tmp_path / f"{side}.parquet") for side in "ab")
+    assert scan(ref, cur, memory=8_000_000)[0].auc is not None
+    assert peak_of(lambda: build(ref, memory=8_000_000)) < 8_000_000
+    assert peak_of(lambda: build(ref)) > 15_000_000
+
+
+def test_a_column_whose_name_holds_dots_is_found_in_the_file(tmp_path: Path) -> None:
+    columns: dict[str, Any] = {"a.b": ["x"] * 9, "v": pa.array([[1.0]] * 9), "a": ["y"] * 9, "s.t": [{"u": 1}] * 9}
+    pq.write_table(pa.table(columns), tmp_path / "dots.parquet")
+    opened = open_source(tmp_path / "dots.parquet")
+    assert [len(next(opened.chunks(name, 1_000))) for name in opened.names] == [9] * 4
 
 
 def test_two_equal_samples_need_no_more_room_than_themselves() -> None:

@@ -48,7 +48,7 @@ def test_tokens_and_lengths_by_hand() -> None:
     held, nulls = words([pa.array(["Über uns, über-all", None, ""])])
     assert (held.tokens, nulls, held.complete) == (4, 1, True)
     assert sorted(held.counts.tolist()) == [1, 1, 2]
-    assert held.all_lengths().tolist() == [0, 18]
+    assert (held.lengths.tolist(), held.length_counts.tolist()) == ([0, 18], [1, 1])
     assert same(held, from_counts({"Über uns, über-all": 1, "": 1}))
     coded, _ = words([pa.array(["Über uns, über-all", None, ""]).dictionary_encode()])
     assert same(coded, held)

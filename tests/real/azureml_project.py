@@ -29,6 +29,7 @@ if given.rate in "245":  # whose metrics somebody looks at: the import takes sec
     mlflow.log_metric("accuracy", 0.9 + float(given.rate) / 100)
     mlflow.log_param("rate", given.rate)
 time.sleep(float(given.sleep or 0))
+print("slept", flush=True)
 if given.rate == "13":
     sys.exit("an unlucky rate")
 pathlib.Path(given.out).mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """A gated version goes from one workspace through a registry into another: bytes, lineage, tags; and nothing else does.
 
-One story: trained, gated and registered in `risk-ws`, shared through `risk-registry`, taken into `risk-prod`.
+One story: trained, gated and registered in `risk-ws`, shared through `risk-registry`, taken into `risk-prod`. Until it
+is registered, the caller has no right but those that `gates doctor` asks about.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from azureml_emulator import arm
 from azureml_project import project
 
 from gates import cli
+from gates.backends.azureml import rights
 from gates.lineage.digest import model_digest
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ stages:
     checks:
       - {id: accuracy.floor, type: threshold, metric: accuracy, source: metrics, min: 0.8, decide_on: point}
 """
+EVERYTHING = {"actions": ["*"], "notActions": list[str]()}
 URI = f"azureml://registries/{arm.REGISTRY}/models/credit/versions/1"
 
 
@@ -67,13 +70,17 @@ def world(azure_running: Running, tmp_path_factory: pytest.TempPathFactory) -> I
     for name, value in env.items():
         patch.setenv(name, value)
     made = World(folder, env)
+    enough = [action for command in ("every command", "train", "register") for action in rights.NEEDED[command]]
+    azure_running.allow({"actions": enough, "notActions": []}, enforced=True)
     assert made.gates("train") == 0
     model = made.outputs()["model-path"]
     assert made.gates("validate-gate", "--model", model, "--metrics", "metrics.json") == 0
     report = made.outputs()["report-path"]
     (folder / "gate.json").write_text((folder / "dev/said/report.json").read_text())
     assert made.gates("register", "--model", model, "--report", report) == 0, report
+    azure_running.allow(EVERYTHING)
     yield made
+    azure_running.allow(EVERYTHING)
     patch.undo()
 
 
@@ -106,6 +113,48 @@ def test_once_more_changes_nothing_and_numbers_are_integers(azure: Running, worl
     registry = world.backend("dev")._workspace.beside(arm.REGISTRY).registry_ml.models
     assert [one.version for one in registry.list("credit")] == ["1"]
     assert [one.version for one in registry.list("credit.lineage")] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("right", "command", "needs"),
+    [
+        ("jobs/write", ("train",), "train"),
+        ("datastores/listsecrets/action", ("model", "promote", "--version", "1"), "every command"),
+        ("models/versions/read", ("model", "promote", "--version", "1"), "register"),
+        ("read", ("model", "list"), ""),
+    ],
+)
+def test_a_right_that_is_missing_ends_in_one_line_and_doctor_names_it(
+    azure: Running, world: World, capfd: pytest.CaptureFixture[str], right: str, command: tuple[str, ...], needs: str
+) -> None:
+    """The service refuses what the roles do not allow; nothing is half done."""
+    action = f"Microsoft.MachineLearningServices/workspaces/{right}"
+    azure.allow({**EVERYTHING, "notActions": [action, "*/models/read"] if right == "read" else [action]}, enforced=True)
+    capfd.readouterr()
+    code = world.gates(*command)
+    said = "".join(capfd.readouterr())
+    found = world.gates("doctor")
+    doctor = "".join(capfd.readouterr())
+    azure.allow(EVERYTHING)
+    assert code == 4, said
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "not allowed (AuthorizationFailed)" in line
+    assert "`gates doctor` names it" in line
+    assert found == 4
+    assert [line for line in doctor.splitlines() if line.startswith("MISSING") and needs in line and action in line]
+
+
+@pytest.mark.parametrize(("status", "told"), [(403, "not allowed"), (200, "the Azure SDK cannot read what Azure answered")])
+def test_a_registry_whose_address_is_not_told_is_one_line(
+    azure: Running, world: World, capfd: pytest.CaptureFixture[str], status: int, told: str
+) -> None:
+    """An answer of another form ends deep in the SDK, in whatever it stumbles over."""
+    azure.plant({"match": f"GET {arm.DISCOVERY}/*", "do": "status", "status": status, "times": 99})
+    capfd.readouterr()
+    assert world.gates("model", "promote", "--version", "1") == 4
+    [line] = [line for line in "".join(capfd.readouterr()).splitlines() if line.startswith("error: ")]
+    assert told in line
+    assert "`gates doctor`" in line
 
 
 def test_what_no_gate_allowed_does_not_leave_and_what_was_changed_does_not_come_in(

@@ -35,6 +35,7 @@ _QUOTA = {
 }
 """Codes of quota and capacity, in the answer or nested in it."""
 _RIGHTS = "the identity lacks a right: `gates doctor` names it; see docs/how-to/azureml.md for the roles"
+_ODD = "`gates doctor` says what can be reached and what right is missing; a proxy may answer in Azure's place"
 _LOGIN = "`gates doctor` says which credential was chosen and what it lacks"
 
 
@@ -76,7 +77,20 @@ def explain(what: str, error: BaseException) -> GatesError | None:
         ("azure.", "msrest.", "requests.", "urllib3.")
     ):
         return Unavailable(f"{what}: {said}")
+    if _inside_sdk(error):
+        shown = f"{type(error).__name__}: {said}"
+        return Unavailable(f"{what}: the Azure SDK cannot read what Azure answered ({shown})", hint=_ODD)
     return None
+
+
+def _inside_sdk(error: BaseException) -> bool:
+    """Whether it comes from the SDK's own code: answers of another form end there in a bare KeyError."""
+    modules, link = [], error.__traceback__
+    while link is not None:
+        modules.append(str(link.tb_frame.f_globals.get("__name__", "")))
+        link = link.tb_next
+    ours = max((number for number, name in enumerate(modules) if name.partition(".")[0] == "gates"), default=-1)
+    return "".join(modules[ours + 1 : ours + 2]).startswith(("azure.", "msrest."))
 
 
 def _by_status(what: str, status: int, codes: tuple[str, ...], said: str) -> GatesError:

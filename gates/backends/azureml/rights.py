@@ -22,12 +22,16 @@ NEEDED: dict[str, tuple[str, ...]] = {
     ),
     "train": (
         f"{_WORKSPACE}/jobs/read", f"{_WORKSPACE}/jobs/write", f"{_WORKSPACE}/jobs/cancel/action",
-        f"{_WORKSPACE}/codes/versions/write", f"{_WORKSPACE}/environments/versions/write",
+        f"{_WORKSPACE}/codes/versions/read", f"{_WORKSPACE}/codes/versions/write",
+        f"{_WORKSPACE}/codes/versions/startPendingUpload/action", f"{_WORKSPACE}/environments/versions/read",
+        f"{_WORKSPACE}/environments/versions/write", f"{_WORKSPACE}/components/versions/read",
         f"{_WORKSPACE}/components/versions/write", f"{_WORKSPACE}/computes/read",
     ),
     "register": (
         f"{_WORKSPACE}/models/read", f"{_WORKSPACE}/models/versions/read", f"{_WORKSPACE}/models/versions/write",
+        f"{_WORKSPACE}/models/write",
     ),
+    "drift-check": (f"{_WORKSPACE}/data/read", f"{_WORKSPACE}/data/versions/read"),
     "deploy-blue-green": (
         f"{_WORKSPACE}/onlineEndpoints/read", f"{_WORKSPACE}/onlineEndpoints/write",
         f"{_WORKSPACE}/onlineEndpoints/listKeys/action", f"{_WORKSPACE}/onlineEndpoints/deployments/read",
@@ -35,7 +39,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
         f"{_WORKSPACE}/onlineEndpoints/deployments/getLogs/action",
     ),
 }  # fmt: skip
-"""Actions by the command that needs them."""
+"""Actions by the command that needs them. A gate on the workspace's compute is a job: it needs those of train."""
 
 
 def missing(permissions: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -55,6 +55,7 @@ class Arm:
         self.operations: Callable[[wire.Request], wire.Answer] = lambda _: wire.Answer(404)
         self.monitor: Callable[[wire.Request], wire.Answer] = self.operations
         self.roles: Callable[[], list[dict[str, list[str]]]] = lambda: [{"actions": ["*"], "notActions": []}]
+        self.enforced: Callable[[], bool] = lambda: False
         for workspace in (WORKSPACE_ID, OTHER_WORKSPACE_ID):
             self._furnish(workspace)
         if store.get(REGISTRY_ID) is None:
@@ -87,6 +88,7 @@ class Arm:
         if "/providers/microsoft.insights/" in path.lower() or "/microsoft.operationalinsights/" in path.lower():
             return self.monitor(request)
         call = self._call(request, path)
+        self._may(call)
         self._check(call)
         return self._special(call) or self._plain(call)
 
@@ -106,6 +108,17 @@ class Arm:
         if len(words) >= 2 and self.store.get(owner) is None:
             raise wire.Fault(404, "ResourceNotFound", f"The Resource '{owner}' was not found.")
         return Call(request, path, "/".join(words[2::2]), verb)
+
+    def _may(self, call: Call) -> None:
+        """Where roles are enforced, an action that none of them allows is a 403, as Azure words it."""
+        action = action_of(call)
+        if self.enforced() and not any(
+            any(_fits(one, action) for one in role["actions"])
+            and not any(_fits(one, action) for one in role.get("notActions", []))
+            for role in self.roles()
+        ):
+            said = f"The client does not have authorization to perform action '{action}' over scope '{call.path}'."
+            raise wire.Fault(403, "AuthorizationFailed", said)
 
     def _check(self, call: Call) -> None:
         """Every body of a PUT, by Microsoft's schema; what does not hold is a line of `invalid.jsonl` and a 400."""
@@ -196,6 +209,23 @@ class Arm:
         container = self.store.get(path) or _resource(path, versioned.group(2), {"isArchived": False, "tags": {}})
         container["properties"] |= {"latestVersion": latest, "nextVersion": str(max(whole, default=0) + 1)}
         self.store.put(container)
+
+
+def action_of(call: Call) -> str:
+    """The action that Azure's roles name for a request."""
+    owner = "registries" if "/registries/" in call.path.lower() else "workspaces"
+    verb = (
+        f"{call.verb}/action"
+        if call.verb
+        else {"PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method, "read")
+    )
+    return "/".join(filter(None, [PROVIDER, owner, call.kind, verb]))
+
+
+def _fits(pattern: str, action: str) -> bool:
+    import fnmatch
+
+    return fnmatch.fnmatchcase(action.lower(), pattern.lower())
 
 
 def pending(data: storage.Storage) -> dict[str, Any]:

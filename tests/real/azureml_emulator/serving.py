@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from azureml_emulator import wire
+from azureml_emulator.collecting import Collecting
 from gates.backends.local.endpoint import client
 from gates.errors import GatesError
 from gates.lineage.digest import file_digest, model_digest
@@ -40,6 +41,7 @@ class Serving:
         self._random = random.Random(4711)
         self._turn = threading.Lock()
         self._endpoints: dict[str, client.LocalEndpoint] = {}
+        self._collecting = Collecting(assets.storage)
         self.noted: Callable[[str, str, int, float, float, wire.Request], None] = lambda *_: None
 
     def open(self, name: str) -> client.LocalEndpoint:
@@ -63,6 +65,7 @@ class Serving:
     def stop(self) -> None:
         for name in list(self._endpoints):
             client.stop(self._folder, name)
+        self._collecting.stop()
 
     def keys(self, name: str) -> list[str]:
         found: list[str] = json.loads((self._folder / f"{name}.keys").read_text())
@@ -75,14 +78,22 @@ class Serving:
     def deploy(self, endpoint: str, resource: Resource, before: Resource | None) -> None:
         """Start the model server, or a new one where what it is made of has changed. 400 when it does not come up."""
         name, about = resource["name"], resource["properties"]
-        made_of = ("model", "codeConfiguration", "environmentId", "environmentVariables", "requestSettings")
+        made_of = (
+            "model",
+            "codeConfiguration",
+            "environmentId",
+            "environmentVariables",
+            "requestSettings",
+            "dataCollector",
+        )
         old = {} if before is None else before["properties"]
         if old.get("provisioningState") == "Succeeded" and all(old.get(key) == about.get(key) for key in made_of):
             return
         if before is not None:
             self.remove(endpoint, name)
         home = self._folder / "fetched" / endpoint / f"{name}-{int(time.time() * 1e6)}"
-        body: dict[str, Any] = {"environment_variables": about.get("environmentVariables") or {}}
+        collects = self._collecting.variables(endpoint, name, about, home)
+        body: dict[str, Any] = {"environment_variables": {**(about.get("environmentVariables") or {}), **collects}}
         model = self._assets.fetch(about["model"], home / "model") if about.get("model") else _nothing(home)
         given = about.get("codeConfiguration")
         if given:

@@ -70,9 +70,10 @@ class Running:
         """Replace the plan of faults (see faults.py); none: nothing goes wrong any more."""
         faults.write(self.folder / "faults.json", list(rules))
 
-    def allow(self, *roles: dict[str, list[str]]) -> None:
-        """What the caller may do: `actions` and `notActions` of each role. Told, not enforced."""
+    def allow(self, *roles: dict[str, list[str]], enforced: bool = False) -> None:
+        """What the caller may do: `actions` and `notActions` of each role. Told; `enforced`: anything else is a 403."""
         (self.folder / "roles.json").write_text(json.dumps(list(roles)))
+        (self.folder / "enforced").write_text("1" if enforced else "")
 
     def requests(self) -> list[dict[str, Any]]:
         return _lines(self.folder / "requests.jsonl")

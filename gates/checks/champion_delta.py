@@ -37,6 +37,9 @@ class Margin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     relative: Annotated[NotNegative | None, Meta(description="As a share of the champion's value.")] = None
 
 
+DEPENDS = " How many rows that takes hangs on how often the two disagree; an undecided check says it."
+
+
 class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
     """non_inferiority: the candidate may be worse by less than the margin. superiority: it must be better by more.
 
@@ -97,14 +100,15 @@ class ChampionDelta(Spec, frozen=True, kw_only=True, tag="champion_delta"):
         how = {"delong": " by DeLong's test", "tango": " by Tango's interval", "paired_bootstrap": " by paired BCa"}
         way = how.get(self.method, "")
         if self.test == "superiority":
-            return f"{self.metric} must be better than the champion's by more than {self._margin_in_words()}{way}."
+            asked = f"{self.metric} must be better than the champion's by more than {self._margin_in_words()}{way}."
+            return asked + DEPENDS
         allowed = f"{self.metric} may be worse than the champion's by less than {self._margin_in_words()}{way}."
         return allowed + self._rows_needed()
 
     def _rows_needed(self) -> str:
         """Rows at which two equally good models that disagree on 5 % of them are told from one worse by the margin."""
         if self.metric not in ROW_PROPORTIONS[:3] or not self.margin.absolute:
-            return ""
+            return DEPENDS
         n = math.ceil(0.05 * (1.96 / self.margin.absolute) ** 2)
         return f" Two equally good models that disagree on 5 % of the rows need about {n} of them."
 

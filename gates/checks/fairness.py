@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from gates.checks import ruling
+from gates.checks import ruling, sizes
 from gates.checks.spec import Need, Settings, Spec
 from gates.checks.threshold import limits
 from gates.stats.estimate import Unusable
@@ -86,8 +86,14 @@ class Fairness(Spec, frozen=True, kw_only=True, tag="fairness"):
         by = (" and " if self.intersect else ", ").join(self.sensitive)
         return (
             f"{self.metric} by {by} must be {limit}{than}; every group needs {self.min_slice_samples} rows, "
-            "and the bounds hold for all pairs of groups at once."
+            f"and the bounds hold for all pairs of groups at once.{self._rows_needed()}"
         )
+
+    def _rows_needed(self) -> str:
+        if self.max is None:
+            return ""
+        rows = sizes.groups(self.max)
+        return f" Two groups that are treated alike need up to about {rows} rows each; more groups, more."
 
     def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:
         wanted = ruling.required(

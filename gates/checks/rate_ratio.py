@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from gates.checks import ruling
+from gates.checks import ruling, sizes
 from gates.checks.rate import miscounted
 from gates.checks.spec import Need, Settings, Spec
 from gates.verdict import CheckResult, Status
@@ -62,8 +62,14 @@ class RateRatio(Spec, frozen=True, kw_only=True, tag="rate_ratio"):
             apart = f" A rate shown to be under {ruling.show(self.negligible)} passes whatever the champion's is."
         return (
             f"The rate of {self.signal} may be at most {ruling.show(self.max_ratio)} times the champion's at the same "
-            f"time; refused wrongly in at most {self.alpha:g} of runs, passed wrongly in at most {self.beta:g}.{apart}"
+            f"time; refused wrongly in at most {self.alpha:g} of runs, passed wrongly in at most {self.beta:g}. Errors "
+            f"decide, not requests: {self._errors_needed()}.{apart}"
         )
+
+    def _errors_needed(self) -> str:
+        if self.max_ratio <= 1.0:
+            return "a limit of once as often is never shown"
+        return f"where both err alike, at an even split, about {sizes.errors(self.max_ratio, self.beta)} in all"
 
     def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:
         wanted = ruling.required(signal=self.signal, max_ratio=self.max_ratio, negligible=self.negligible)

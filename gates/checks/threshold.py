@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta
 
 from gates import metrics
-from gates.checks import ruling
+from gates.checks import ruling, sizes
 from gates.checks.spec import Need, Settings, Spec
 from gates.stats.estimate import Unusable
 from gates.verdict import CheckResult, Status
@@ -82,13 +82,19 @@ class Threshold(Spec, frozen=True, kw_only=True, tag="threshold"):
         return f"{self.metric}: {way} must be {ruling.limits(self.min, self.max)}{least}.{self._rows_needed()}"
 
     def _rows_needed(self) -> str:
-        """The size at which a share 0.02 from the limit is told from it (Wald 1943: n = p (1 - p) (z / gap)^2)."""
+        """The size at which a value 0.02 from the limit is told from it, where one can be told beforehand."""
         limit = self.min if self.min is not None else self.max
-        if self.decide_on == "point" or self.metric not in SHARES or limit is None or not 0.0 < limit < 1.0:
+        if self.decide_on == "point" or self._ready or limit is None or not 0.0 < limit < 1.0:
             return ""
-        gap = min(0.02, limit / 2, (1 - limit) / 2)
-        n = math.ceil(limit * (1 - limit) * (1.96 / gap) ** 2)
-        return f" Where the truth lies {ruling.show(gap)} from the limit, that takes about {n} such rows."
+        if self.metric in SHARES:
+            rows = f"{sizes.share(limit)} such rows"
+        elif self.metric == "f1" and self.average == "binary":
+            rows = f"{sizes.f1(limit)} rows that are positive, in truth or in prediction"
+        elif self.metric == "roc_auc" and limit > 0.5:
+            rows = f"{sizes.area(limit)} rows of each class"
+        else:
+            return ""
+        return f" Where the truth lies {ruling.show(sizes.gap_of(limit))} from the limit, that takes about {rows}."
 
     def decide(self, evidence: Evidence, settings: Settings) -> CheckResult:
         wanted = ruling.required(

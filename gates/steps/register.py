@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gates import canonical
-from gates.collect import store as stores
 from gates.document import load_json, read_bytes
 from gates.errors import InvalidInput, Refused
 from gates.files import write_whole
 from gates.inputs import option, output
-from gates.judge import judge
 from gates.lineage.audit import Event
 from gates.lineage.card import render_card
 from gates.lineage.digest import model_digest
@@ -26,6 +24,7 @@ from gates.lineage.verify import verify_for_register
 from gates.steps import approvals, judged, records, state
 from gates.steps.execute import values_of
 from gates.steps.model_card import card_of
+from gates.steps.register_stage import judge_registering
 from gates.steps.step import Common, CommonOutputs, Context, Ended, done, ended
 from gates.steps.validate_gate import find_champion
 
@@ -88,7 +87,7 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
         signature = read_bytes(inputs.openssf_signature, "the OpenSSF signature")
         write_whole(lineage.path / records.OPENSSF, signature)
     records.require_openssf(policy, folder, lineage)
-    judged_report = _judge(context, policy, raw, folder, digest)
+    judged_report = judge_registering(context, policy, raw, folder, digest)
     end = ended(judged_report) if judged_report.checks else Ended()
     if end.exit_code == 0:
         end = _register(inputs, context, out, folder, digest, policy)
@@ -157,20 +156,6 @@ def _policy(context: Context, report: dict[str, Any] | None) -> tuple[Policy, by
         source = "file"
     ref = source.removeprefix("ref:") if source.startswith("ref:") else ""
     return judged.load_policy(context, context.project.get("policy"), ref=ref)
-
-
-def _judge(context: Context, policy: Policy, raw: bytes, folder: Path, digest: str) -> Any:
-    if "register" not in policy.stages:
-        return done(context, stage="register", policy=policy, model=digest)
-    store = stores.Store(context.report_dir)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    about = judged.about(context, policy, digest, "", version=judged.version_of(context, policy, digest))
-    store.add_manifest(stores.Manifest(metrics={"artifact_megabytes": size / 1e6}, about=about))
-    judged.keep_policy(store, raw)
-    evidence = stores.load(store.folder, store.items)
-    return judge(
-        policy, "register", evidence, step=context.step, today=context.now().date(), model=about["model"]
-    )
 
 
 def _register(inputs: Inputs, context: Context, out: Outputs, folder: Path, digest: str, policy: Policy) -> Ended:

@@ -52,6 +52,7 @@ inputs: {rows: {type: uri_file, path: data/train.parquet}}
 outputs: {model: {type: mlflow_model}}
 environment: azureml:any@latest
 """
+SCAN = '{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "scanner"}}, "results": []}]}'
 TRAIN = f"""\
 import sys, mlflow, pandas as pd
 from importlib.metadata import version
@@ -93,14 +94,18 @@ def rows(n: int, seed: int) -> pa.Table:
 
 
 def policy() -> str:
-    """The design's, word for word but for what hangs on the day and the machine; and a drift check of training data."""
+    """The design's, word for word but for what hangs on the day and the machine; a drift check of training data and a
+    scan of what is registered."""
     text = POLICY.replace('"2027-06-30"', '"2099-06-30"').replace('"2026-12-31"', '"2099-12-31"')
     text = text.replace("sample: 2000", "sample: 8").replace("max_ms: 100,", "max_ms: 60000,")
     contract = "  validate:\n    checks:\n"
     shift = (
         "      - {id: train.shift, type: drift, columns: [use, debt, region], effect: {psi_max: 0.2, ks_max: 0.1}}\n"
     )
-    return text.replace(contract, shift + contract)
+    text = text.replace(contract, shift + contract)
+    return text.replace(
+        "  deploy:\n", "      - {id: scan, type: findings, file: scan.sarif, format: sarif}\n  deploy:\n", 1
+    )
 
 
 def small(*checks: str, stage: str = "validate", more: str = "") -> str:
@@ -148,7 +153,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("gate") / "project"
     for name in ("data", "src"):
         (folder / name).mkdir(parents=True)
-    for name, text in {"policy.yml": policy(), "src/train.py": TRAIN}.items():
+    for name, text in {"policy.yml": policy(), "src/train.py": TRAIN, "scan.sarif": SCAN}.items():
         (folder / name).write_text(text)
     for number, strength in ((1, "0.002"), (2, "1.0")):
         (folder / f"job-{number}.yml").write_text(JOB.replace("STRENGTH", strength))
@@ -210,6 +215,9 @@ def test_the_training_stage_is_judged_on_the_table_that_the_job_read(world: Worl
     assert statuses(second) == {"data.contract": "PASS", "train.shift": "PASS"}
     assert reason(second, "data.contract") == "6000 rows keep all that is promised of 4 columns."
     assert second["data"]["rows"] == 6000
+    registered = json.loads((world.folder / ".gates/kept/registered/report.json").read_text())["result"]
+    assert statuses(registered) == {"size.cap": "PASS", "scan": "PASS"}
+    assert [item["self_reported"] for item in registered["evidence"]] == [True, False]
 
 
 @pytest.mark.parametrize("kept", ["first", "registered", "second", "whole"])

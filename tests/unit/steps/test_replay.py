@@ -112,6 +112,8 @@ def test_changed_or_missing_evidence_is_refused(judged: Path, capsys: pytest.Cap
                 file.write_bytes(change)
             said = replay(judged, capsys)
             assert said.exit_code in (1, 2), (file, said.err)
+            if file.name in {digest.partition(":")[2] for digest in used}:
+                assert "was changed" in said.err or "is missing" in said.err or "not found" in said.err, said.err
             file.write_bytes(raw)
     assert replay(judged, capsys).exit_code == 0
 

@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 export PYTHONUTF8 := 1
+export OMP_WAIT_POLICY ?= passive
 unexport PYTHONDONTWRITEBYTECODE # .venv keeps compiled code: without it each process that loads MLflow takes 5 s more
 export HOME ?= $(CURDIR)/.run/home
 PY ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)

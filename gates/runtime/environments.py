@@ -49,8 +49,12 @@ class Interpreter:
 
 
 def clean(env: Mapping[str, str]) -> dict[str, str]:
-    """`env` for another interpreter than ours: index, proxy and certificate settings stay, what binds to ours goes."""
-    return {name: value for name, value in env.items() if name not in _DROPPED}
+    """`env` for another interpreter than ours: index, proxy and certificate settings stay, what binds to ours goes.
+
+    Threads of OpenMP sleep while they wait, unless `env` says otherwise: processes that wait by spinning, as is the
+    default, take several times the time of their work where they share cores.
+    """
+    return {"OMP_WAIT_POLICY": "passive", **{name: value for name, value in env.items() if name not in _DROPPED}}
 
 
 def find_user_python(env: Mapping[str, str], python: str | None = None) -> Path:

@@ -73,7 +73,7 @@ def test_what_a_model_server_inherits_holds_no_secret() -> None:
         "GITHUB_TOKEN": "x",
     }
     assert servers.inherited(env) == {"PATH": "/bin", "HTTPS_PROXY": "p", "PIP_INDEX_URL": "https://u:pw@i"}
-    assert servers.serving(env) == {"PATH": "/bin", "HTTPS_PROXY": "p"}
+    assert servers.serving(env) == {"PATH": "/bin", "HTTPS_PROXY": "p", "OMP_WAIT_POLICY": "passive"}
 
 
 def test_the_log_says_why(tmp_path: Path) -> None:

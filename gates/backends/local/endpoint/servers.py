@@ -107,7 +107,7 @@ def inherited(env: Mapping[str, str]) -> dict[str, str]:
 
 def serving(env: Mapping[str, str]) -> dict[str, str]:
     """What a model server sees: not the settings of the package index, which may hold a password."""
-    return {name: value for name, value in env.items() if name.startswith(_PASSED)}
+    return {name: value for name, value in environments.clean(env).items() if name.startswith(_PASSED)}
 
 
 async def run(server: Server, means: Means) -> None:

@@ -109,6 +109,68 @@ def test_the_whole_flow_for_each_reason_of_a_run() -> None:
         assert job["strategy"]["runOnce"]["on"]["failure"]["steps"][-1]["name"] == "reconcile"
 
 
+WHY_EXPRESSION = "$[ stageDependencies.drift.drift.outputs['driftCheck.retrainReason'] ]"
+
+
+@pytest.mark.parametrize("starter", ["drift", "pipeline"])
+def test_the_reason_to_train_again_reaches_the_training(starter: str) -> None:
+    """By a variable of the job that trains, since the outputs of another stage are known only when it runs."""
+    nightly = stages(opened(ROOT / f"templates/ado/starters/{starter}.yml", "Schedule"))
+    assert nightly["model"]["dependsOn"] == ["drift"]
+    [job] = nightly["model"]["jobs"]
+    assert {one["name"]: one["value"] for one in job["variables"]}["trainReason"] == WHY_EXPRESSION
+    [train] = [step for step in job["steps"] if step.get("name") == "train"]
+    assert (train["task"], train["inputs"]["reason"]) == ("MlopsTrain@1", "$(trainReason)")
+    assert nightly["drift"]["jobs"][0]["job"] == "drift"
+    assert "driftCheck" in [step.get("name") for step in nightly["drift"]["jobs"][0]["steps"]]
+
+
+def test_without_drift_there_is_no_reason() -> None:
+    pushed = stages(opened(ROOT / "templates/ado/starters/pipeline.yml", "IndividualCI"))
+    assert pushed["model"]["jobs"][0]["variables"] == [{"name": "trainReason", "value": ""}]
+
+
+DRIFTED = f"""\
+{GATES}
+stages:
+  - template: templates/ado/stages/drift.yml@gates
+    parameters: {{config: mlops.yml}}
+  - stage: model
+    dependsOn: [drift]
+    condition: and(succeeded(), eq(dependencies.drift.outputs['drift.driftCheck.retrain'], 'true'))
+    jobs:
+      - job: train
+        variables:
+          - {{name: trainReason, value: "{WHY_EXPRESSION}"}}
+        steps:
+          - bash: echo "trained since $WHY"
+            env: {{WHY: $(trainReason)}}
+"""
+WATCHED = """\
+version: 1
+name: small
+stages:
+  drift:
+    checks:
+      - {id: features, type: drift, columns: [x]}
+    retrain: {on_drift: true}
+"""
+
+
+def test_drift_asks_for_training_and_says_why(devops: Organisation, tmp_path: Path) -> None:
+    """The check really runs; what would train reads the reason that it gave."""
+    before, after = ("x\n" + "".join(f"{n / 100 + shift}\n" for n in range(300)) for shift in (0, 9))
+    mlops = "version: 1\nmodel: small\npolicy: policy.yml\ndrift: {reference: before.csv, current: after.csv}\n"
+    files = {"mlops.yml": mlops, "policy.yml": WATCHED, "before.csv": before, "after.csv": after, "p.yml": DRIFTED}
+    repo = repository(tmp_path / "r", files)
+    ran = devops.run(repo / "p.yml", repo, tmp_path / "agent")
+    assert ran.wrong() == []
+    assert ran.results == {"drift": "Succeeded", "model": "Succeeded"}, ran.log()
+    said = ran.stages["drift"].jobs["drift"].step("driftCheck").outputs
+    assert (said["retrain"], said["retrainReason"]) == ("true", "drift: 1 of 1 columns drifted (x)")
+    assert f"trained since {said['retrainReason']}" in ran.stages["model"].jobs["train"].steps[0].text
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "templates/ado").rglob("*.yml")), ids=lambda file: file.stem)
 def test_no_template_can_keep_a_gate_from_blocking(file: Path) -> None:
     text = file.read_text()

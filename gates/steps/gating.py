@@ -100,7 +100,8 @@ def _gather(asked: Asked, context: Context, needs: Sequence[Need], gathering: Ga
     if needs_kind(needs, "metric") and candidate.model:
         size = sum(file.stat().st_size for file in candidate.model.rglob("*") if file.is_file())
         gathering.metrics["artifact_megabytes"] = size / 1e6
-    wanted = needs_kind(needs, "predictions", "champion_predictions", "samples")
+    own = any(need.options.get("source") == "import_path" for need in needs)  # a function of theirs, of predictions
+    wanted = own or needs_kind(needs, "predictions", "champion_predictions", "samples")
     if wanted and (asked.predictions or not asked.metrics):
         context.need(gathering.shape.target, "evaluate.target", flag="")
         if asked.predictions is None:

@@ -132,6 +132,9 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     engine: Annotated[
         Literal["arrow", "spark"], Meta(description="arrow: this process. spark: a SparkSession, local or yours.")
     ] = "arrow"
+    compute: Annotated[
+        str | None, Meta(description="azureml only: an attached Spark compute, or serverless, that compares the data.")
+    ] = None
     baseline: Annotated[
         str | None,
         Meta(description="A predictions file on which performance was good. Default: the champion's gate evidence."),

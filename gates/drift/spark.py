@@ -73,6 +73,21 @@ def open_frame(spark: Any, where: str) -> Any:
     return frame
 
 
+def open_collected(spark: Any, where: str) -> Any:
+    """A DataFrame of what Azure ML's data collector wrote below a folder: the rows of its events, an event a line."""
+    try:
+        reader = spark.read.option("recursiveFileLookup", True).option("pathGlobFilter", "*.jsonl")
+        events = reader.json(where)
+        rows = events.selectExpr("inline(data)") if "data" in events.columns else None
+        empty = rows is None or rows.isEmpty()
+    except Exception as error:  # as in open_frame
+        raise InvalidInput(f"Spark cannot read it: {_first_line(error)}", hint="name the folder of model_inputs",
+                           file=where) from error  # fmt: skip
+    if empty:
+        raise InvalidInput("no request was collected", hint="check the deployment's data_collector", file=where)
+    return rows
+
+
 def build(
     frame: Any, columns: Sequence[str], *, category_cap: int = profiles.CATEGORY_CAP, where: str = "reference"
 ) -> Profile:

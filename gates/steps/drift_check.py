@@ -69,6 +69,11 @@ class Inputs(Common):
         "arrow: this process. spark: a SparkSession, for data that outgrows a machine.", kind="choice",
         default="arrow", config="drift.engine", choices=("arrow", "spark"),
     )  # fmt: skip
+    drift_compute: str = option(
+        "azureml: compare in a Spark job of the workspace, where the data lies: an attached compute's name, or "
+        "serverless. Default: this machine.",
+        config="drift.compute",
+    )  # fmt: skip
     baseline: Path | None = option(
         "A predictions file on which performance was good. Default: the champion's gate evidence.", kind="path",
         config="drift.baseline",
@@ -96,11 +101,15 @@ def run(inputs: Inputs, context: Context, out: Outputs) -> Ended:
     sample, memory = drift_settings.rows(inputs.sample), drift_settings.size(inputs.memory)
     policy, raw = judged.load_policy(context, inputs.policy)
     stage = judged.stage_of(policy, "drift", context)
-    where = at_hand(context, context.need(inputs.current, "drift.current"))
+    given: Path = context.need(inputs.current, "drift.current")
+    elsewhere = bool(inputs.drift_compute) and inputs.backend != "local"
+    where = given if elsewhere else at_hand(context, given)
     weighs = drift_evidence.wants_importances(stage)
     champion = find_champion(context, policy) if inputs.reference == "profile" or weighs else None
     path = drift_evidence.reference_path(context, inputs.reference, champion)
-    if inputs.engine == "spark":
+    if elsewhere:
+        compared = _there(inputs, context, stage, path, where, weighs=weighs)
+    elif inputs.engine == "spark":
         compared = _on_spark(inputs, context, stage, champion, path, where)
     else:
         compared = _here(inputs, context, stage, champion, path, where, window, sample, memory)
@@ -154,6 +163,21 @@ def _here(
     rows = everything if isinstance(window, str) else current
     performance = drift_evidence.performance_of(context, rows, champion, inputs.baseline, inputs.time_column, width)
     return _Compared(found, current.rows, performance)
+
+
+def _there(inputs: Inputs, context: Context, stage: Stage, path: Path, where: Path, *, weighs: bool) -> _Compared:
+    """In a Spark job of the workspace: the columns alone, as on Spark here."""
+    from gates.steps import drift_elsewhere
+
+    given = {"--window": inputs.window, "--sample": inputs.sample, "--baseline": inputs.baseline}
+    bad = next((flag for flag, value in given.items() if value), "")
+    if bad or weighs:
+        raise InvalidInput(
+            f"{bad or 'a check that weighs columns by importance'}: needs the data here",
+            hint="leave out --drift-compute (drift.compute)",
+        )
+    found = drift_elsewhere.compare_there(context, stage, path, where, inputs.time_column, inputs.drift_compute)
+    return _Compared(found.columns, found.rows)
 
 
 def _on_spark(

@@ -15,9 +15,11 @@ from gates.runtime.environments import find_user_python
 from gates.steps import records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gates.backends import ModelVersion
+    from gates.checks.spec import Need
     from gates.collect.performance import Performance
     from gates.drift.profile import Profile
     from gates.drift.source import Source
@@ -69,9 +71,8 @@ def columns_of(
     context: Context, stage: Stage, names: tuple[str, ...], current: tuple[str, ...], time_column: str
 ) -> list[str]:
     """The columns that the checks name; where one says `all`, those of the reference that are features or answers."""
-    needs = [need for need in union(stage.checks) if need.kind == "drift"]
-    listed = list(dict.fromkeys(column for need in needs for column in need.columns))
-    if needs and all(need.columns for need in needs):
+    listed, every = columns_listed([need for need in union(stage.checks) if need.kind == "drift"])
+    if not every:
         return listed
     evaluate = context.project.settings.evaluate
     target = evaluate.target if evaluate else ""
@@ -80,6 +81,12 @@ def columns_of(
     if skipped:
         context.say(f"not compared, since it is no feature: {', '.join(skipped)}")
     return list(dict.fromkeys([*(name for name in names if name not in left), *listed]))
+
+
+def columns_listed(needs: Sequence[Need]) -> tuple[list[str], bool]:
+    """The columns that the checks name, and whether one of them means all beside."""
+    listed = list(dict.fromkeys(column for need in needs for column in need.columns))
+    return listed, not needs or not all(need.columns for need in needs)
 
 
 def wants_importances(stage: Stage) -> bool:

@@ -144,7 +144,9 @@ def test_a_right_that_is_missing_ends_in_one_line_and_doctor_names_it(
     assert [line for line in doctor.splitlines() if line.startswith("MISSING") and needs in line and action in line]
 
 
-@pytest.mark.parametrize(("status", "told"), [(403, "not allowed"), (200, "the Azure SDK cannot read what Azure answered")])
+@pytest.mark.parametrize(
+    ("status", "told"), [(403, "not allowed"), (200, "the Azure SDK cannot read what Azure answered")]
+)
 def test_a_registry_whose_address_is_not_told_is_one_line(
     azure: Running, world: World, capfd: pytest.CaptureFixture[str], status: int, told: str
 ) -> None:

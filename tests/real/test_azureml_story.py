@@ -15,10 +15,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import azureml_room
 import pytest
 from act_rig import git
 from azureml_emulator import tokens
+from azureml_project import until
 from azureml_room import PLAYED
+
+from gates import cli
 
 if TYPE_CHECKING:
     from act_rig import ActRun, Rig
@@ -33,6 +37,12 @@ workspace:
   subscription_id: ${env:AZURE_SUBSCRIPTION_ID}
   resource_group: ${env:AZURE_RESOURCE_GROUP}
   name: ${env:AZURE_ML_WORKSPACE}
+"""
+COLLECTING = """\
+data_collector:
+  collections:
+    model_inputs: {enabled: 'true'}
+    model_outputs: {enabled: 'true'}
 """
 # What a runner has from azure/login and its network: our actions are set up before, from the package index.
 LED = """\
@@ -61,6 +71,8 @@ def told(rig: Rig, azure_running: Running, tmp_path_factory: pytest.TempPathFact
     folder = example(tmp_path_factory.mktemp("story") / "repository")
     settings = (folder / "mlops.yml").read_text()
     (folder / "mlops.yml").write_text(re.sub(r"(?m)^backend: local.*\n", WORKSPACE, settings))
+    with (folder / "deploy/deployment.yml").open("a") as deployment:
+        deployment.write(COLLECTING)
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "remote", "add", "origin", "https://github.com/acme/census-income")
     led = {**azure_running.environment(rig.env()), **PLAYED}
@@ -139,6 +151,57 @@ def test_nobody_else_is_asked_and_no_secret_is_said_or_kept(told: tuple[Path, Ac
     leaks = [(where, secret[:6]) for where, text in said.items() for secret in secrets if secret in text]
     assert leaks == []
     assert not [where for where, text in said.items() if re.search(r"[?&]sig=[A-Za-z0-9%+/]{20}", text)]
+
+
+@pytest.mark.timeout(1800)
+def test_drift_is_judged_on_what_the_deployment_collected(
+    told: tuple[Path, ActRun], locally: Path, azure_running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of production are asked for; what Microsoft's collector kept of them drifts as their file does here."""
+    import pyarrow.parquet as pq
+
+    state, _ = told
+    env = {**azure_running.environment(), **PLAYED, "HOME": str(state), "PATH": os.environ["PATH"]}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    rows = pq.read_table(locally / "data/production_shifted.parquet").slice(0, 3000)
+    features = [name for name in rows.column_names if name in asked_for(state)]
+    rows = rows.select(features)
+    backend = azureml_room.backend(state.parent / "asking", model="census-income")
+    endpoint = backend.endpoint("census-income", score="auto")
+    place = f"modelDataCollector/census-income/{live(state)}"
+    container = backend._storage.container()
+    for name in backend._storage.below(place):  # of the rollout's own requests
+        container.delete_blob(f"{place}/{name}")
+    body = {"input_data": {"columns": features, "data": [list(row.values()) for row in rows.to_pylist()]}}
+    assert endpoint.ask(json.dumps(body).encode(), deployment=None, timeout=120).status == 200
+    until(lambda: {name.split("/")[0] for name in backend._storage.below(place)} == {"model_inputs", "model_outputs"})
+    reference = f"azureml://datastores/workspaceblobstore/paths/{place}/model_inputs"
+    folder, parquet = state.parent / "repository", state.parent / "asked.parquet"
+    pq.write_table(rows, parquet)
+    ends: list[Any] = []
+    for current in (reference, str(parquet)):
+        report_dir = state.parent / f"drift-{len(ends)}"
+        given = ["--state-dir", str(state), "--report-dir", str(report_dir), "--current", current]
+        code = cli.run(["drift-check", "--quiet", "true", *given], env, folder)
+        result = json.loads((report_dir / "report.json").read_text())["result"]
+        ends.append((code, result["verdict"], result["data"]["rows"], result["columns"], result["checks"]))
+    assert ends[0] == ends[1]
+    assert ends[0][2] == 3000
+    outputs = backend.fetch_data(reference.replace("model_inputs", "model_outputs"), state.parent / "outputs")
+    assert pq.read_table(outputs).num_rows == 3000
+
+
+def asked_for(state: Path) -> set[str]:
+    """The model's features."""
+    from gates.collect.signature import feature_names
+
+    outputs = json.loads((state / "reports/train/outputs.json").read_text())
+    return set(feature_names(Path(outputs["model-path"])))
+
+
+def live(state: Path) -> str:
+    return str(json.loads((state / "reports/deploy-blue-green/outputs.json").read_text())["live-deployment"])
 
 
 def texts(state: Path) -> list[Path]:

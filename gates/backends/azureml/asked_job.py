@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from gates.document import Document
 
+TRAINS = ("command", "pipeline", "sweep")
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -46,7 +48,7 @@ class Asked:
 
 def load(
     path: Path, *, model_output: str, compute: str, timeout: float | None, run: str, pending: Path,
-    tags: Mapping[str, str],
+    tags: Mapping[str, str], kinds: tuple[str, ...] = TRAINS,
 ) -> Asked:  # fmt: skip
     """Read a job file with the SDK's loader. InvalidInput with file and line for what Azure refuses."""
     file = document.load_yaml(path, "the job file")
@@ -55,7 +57,7 @@ def load(
             "--compute local: the azureml backend runs jobs in the workspace", hint="write backend: local"
         )
     kind = str(file.value.get("type") or "command")
-    if kind not in ("command", "pipeline", "sweep"):
+    if kind not in kinds:
         raise file.error(f"type: {kind} is not a job that trains", ("type",), "write command, pipeline or sweep")
     entity = ask_sdk(file)
     if model_output not in (file.value.get("outputs") or {}):

@@ -88,7 +88,7 @@ class AzureMLBackend:
     def run_there(self, job: Path, *, output: str, on_line: Callable[[str], None]) -> RanThere:
         asked = asked_job.load(
             job, model_output=output, compute="", timeout=None, run=self._run,
-            pending=self._state / "azureml" / "pending", tags={},
+            pending=self._state / "azureml" / "pending", tags={}, kinds=("command", "spark"),
         )  # fmt: skip
         done = jobs.run(
             asked, self._workspace, self._storage, work=self._state / "runs", on_line=on_line, say=self._say,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -37,6 +38,8 @@ def write(job: Resource, assets: Assets, home: Path) -> Path:
         made |= writer.command(about)
     elif kind == "sweep":
         made |= writer.sweep(about)
+    elif kind == "spark":
+        made |= writer.spark(about)
     elif kind == "pipeline":
         made["jobs"] = {name: writer.step(step) for name, step in (about.get("jobs") or {}).items()}
     else:
@@ -90,6 +93,19 @@ class _Writer:
         if timeout:
             made["limits"] = {"timeout": _seconds(timeout)}
         return made
+
+    def spark(self, about: dict[str, Any]) -> dict[str, Any]:
+        """A command that submits it to a Spark on this machine, as the service submits it to its own."""
+        code = self._assets.fetch(about["codeId"], self._folder("code"))
+        packages = ",".join(about.get("pyFiles") or [])
+        submit = f"spark-submit --master 'local[1]' --conf spark.ui.enabled=false --py-files '{packages}'"
+        entry = about["entry"]["file"]
+        return {
+            "type": "command", "code": str(code), "command": f"{submit} {entry} {about.get('args') or ''}",
+            "environment": self._environment(about.get("environmentId")),
+            "environment_variables": {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable,
+                                      "PYSPARK_DRIVER_PYTHON": sys.executable},
+        }  # fmt: skip
 
     def _environment(self, reference: str | None) -> dict[str, Any]:
         image = {"image": "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"}

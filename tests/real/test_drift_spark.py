@@ -54,6 +54,7 @@ def write(path: Path, rows: int, seed: int, *, shift: float) -> None:
     noisy = rng.normal(size=rows)
     noisy[rng.random(rows) < 0.01] = np.nan
     times = np.datetime64("2026-01-01", "us") + rng.integers(0, 10**12, rows).astype("timedelta64[us]")
+    embedding = list((rng.normal(size=(rows, 8)) + np.array([shift, *[0.0] * 7])).astype(np.float32))
     columns: dict[str, Any] = {
         "moved": pa.array(rng.normal(size=rows) + shift),
         "calm": pa.array(noisy, mask=rng.random(rows) < 0.02, from_pandas=False),
@@ -62,6 +63,7 @@ def write(path: Path, rows: int, seed: int, *, shift: float) -> None:
         "flag": pa.array(rng.random(rows) < 0.3),
         "at": pa.array(times).cast(pa.timestamp("us", tz="UTC")),
         "said": pa.array([f"order {i} number {i * seed % 977}" for i in range(rows)]),
+        "meant": pa.array(embedding, pa.list_(pa.float32()), mask=rng.random(rows) < 0.01),
     }
     pq.write_table(pa.table(columns), path, row_group_size=3000)
 
@@ -94,6 +96,11 @@ def test_against_a_profile_the_figures_are_those_of_arrow(
         assert left.pop("histogram").keys() == right.pop("histogram").keys() if a.histogram else b.histogram is None
         assert left == right
     assert [d.drifted for d in decide(theirs)] == [d.drifted for d in decide(ours)]
+    (meant,) = (c for c in theirs if c.name == "meant")
+    assert (meant.kind, meant.method, meant.n_cur + meant.nulls_cur) == ("vector", "sample", 17_000)
+    assert meant.auc is not None
+    assert meant.auc > 0.6
+    assert meant.nulls_cur > 100
 
 
 def test_two_files_give_the_verdicts_of_the_exact_engine(session: Any, pair: tuple[Path, Path]) -> None:
@@ -105,7 +112,7 @@ def test_two_files_give_the_verdicts_of_the_exact_engine(session: Any, pair: tup
     ours = {c.name: c for c in scan(open_source(pair[0]), open_source(pair[1]))}
     exact = decide(tuple(ours[c.name] for c in theirs))
     assert [(d.name, d.drifted, d.severity) for d in decide(theirs)] == [(d.name, d.drifted, d.severity) for d in exact]
-    assert {d.name for d in exact if d.drifted} >= {"moved", "kind"}
+    assert {d.name for d in exact if d.drifted} >= {"moved", "kind", "meant"}
     for column in theirs:
         if column.ks is not None:
             assert abs(column.ks - (ours[column.name].ks or 0.0)) <= column.ks_bound + 1e-12

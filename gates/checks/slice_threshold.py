@@ -120,7 +120,7 @@ class SliceThreshold(Spec, frozen=True, kw_only=True, tag="slice_threshold"):
         for cut in cuts:
             for i, (group, size) in enumerate(cut.sizes()):
                 name = f"{self.metric} where {cut.feature} is {group}"
-                part = data.take(cut.codes == i)
+                part = data.take(cut.rows(i))
                 estimate = _estimator(known, part, settings.seed, self.average)
                 try:
                     found = estimate(settings.confidence)

@@ -13,7 +13,6 @@ from gates.stats.estimate import Unusable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from gates.evidence import Predictions
@@ -24,7 +23,7 @@ class Slices:
     """One way of cutting: codes (n,) into names. features has more than one entry for combinations."""
 
     features: tuple[str, ...]
-    codes: NDArray[np.intp]
+    codes: NDArray[Any]
     names: tuple[str, ...]
     parts: tuple[tuple[str, ...], ...]
 
@@ -34,10 +33,21 @@ class Slices:
 
     def sizes(self) -> Iterable[tuple[str, int]]:
         """(name, rows) of each slice."""
+        from gates.stats import cells
+
+        counted = cells.counted((self.codes,), (len(self.names),)).tolist()
+        return list(zip(self.names, counted, strict=True))
+
+    def rows(self, group: int) -> NDArray[Any]:
+        """(n,) bool: the rows of the group of this place among the names."""
         import numpy as np
 
-        counted = np.bincount(self.codes, minlength=len(self.names)).tolist()
-        return list(zip(self.names, counted, strict=True))
+        from gates.stats import spill
+
+        found = spill.empty(len(self.codes), np.bool_)
+        for part in spill.parts(self.codes, found):
+            found[part] = self.codes[part] == group
+        return found
 
     def missing(self, required: Mapping[str, Sequence[Any]]) -> list[str]:
         """`feature=value` of each value that is required of one of these features and in no row."""
@@ -74,7 +84,7 @@ def slices(predictions: Predictions, features: Sequence[str], *, intersect: bool
 def _combined(cut: Sequence[Slices]) -> Slices:
     from gates.stats.prepared import combine
 
-    codes, rows = combine([one.codes for one in cut])
+    codes, rows = combine([one.codes for one in cut], [len(one.names) for one in cut])
     parts = tuple(tuple(one.names[i] for one, i in zip(cut, row, strict=True)) for row in rows)
     features = tuple(one.feature for one in cut)
     return Slices(features, codes, tuple(" and ".join(part) for part in parts), parts)

@@ -142,7 +142,7 @@ def _of_slices(check: SliceThreshold, candidate: Predictions, policy: Policy) ->
         rows, without = [], []
         for i, (group, size) in enumerate(cut.sizes()):
             try:
-                e = known.estimate_on(data.take(cut.codes == i), confidence=settings.confidence, seed=settings.seed,
+                e = known.estimate_on(data.take(cut.rows(i)), confidence=settings.confidence, seed=settings.seed,
                                       average=check.average)  # fmt: skip
             except Unusable:
                 without.append(group)

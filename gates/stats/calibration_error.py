@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gates.stats import exact, spill
 from gates.stats.estimate import Estimate, Unusable
 from gates.stats.losses import of_positive, probabilities
 from gates.stats.proportion import z_of
@@ -46,29 +47,53 @@ def bins(data: Prepared, model: int) -> Bins:
     Binary: confidence in the positive class; else in the top label. A bin's noise is the larger of what its rows show
     and what its confidences imply, for a bin without a miss shows none.
     """
+    groups = data.n if data.cluster is None else int(data.cluster.max()) + 1
+    sums = _by_bin(data, model) if data.cluster is None else _by_bin_and_entity(data, model, data.cluster)
+    gap, noise = np.zeros(BINS), np.zeros(BINS)
+    for b, (added, squared, implied) in enumerate(sums):
+        gap[b] = added / data.n
+        shown = squared - groups * (added / groups) ** 2
+        noise[b] = math.sqrt(max(shown, implied)) / data.n
+    return Bins(gap, noise, groups)
+
+
+def _confidence(data: Prepared, model: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+    """Of each row its confidence, whether it is a hit, and its bin."""
     if data.k == 2:
         confidence, hit = of_positive(data, model), data.truth == 1
     else:
         p = probabilities(data, model)
         top = p.argmax(axis=1)
         confidence, hit = p[np.arange(len(p)), top], top == data.truth
-    bin_of = np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
-    added = confidence - hit
-    groups = data.n if data.cluster is None else int(data.cluster.max()) + 1
-    gap, noise = np.zeros(BINS), np.zeros(BINS)
+    return confidence, hit, np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
+
+
+def _by_bin(data: Prepared, model: int) -> list[tuple[float, float, float]]:
+    """Of each bin the sums of confidence - hit, of its square, and of confidence (1 - confidence)."""
+    sums = [(exact.Sum(), exact.Sum(), exact.Sum()) for _ in range(BINS)]
+    for part in spill.parts(*data.columns):
+        confidence, hit, bin_of = _confidence(data.part(part), model)
+        order = np.argsort(bin_of.astype(np.int8), kind="stable")
+        confidence, added = confidence[order], (confidence - hit)[order]
+        ends = np.cumsum(np.bincount(bin_of, minlength=BINS))
+        for found, start, stop in zip(sums, [0, *ends[:-1]], ends, strict=True):
+            one, c = added[start:stop], confidence[start:stop]
+            for total, values in zip(found, (one, one**2, c * (1.0 - c)), strict=True):
+                total.add(values)
+    return [(a.value, b.value, c.value) for a, b, c in sums]
+
+
+def _by_bin_and_entity(data: Prepared, model: int, cluster: NDArray[np.intp]) -> list[tuple[float, float, float]]:
+    """The same, where what is added and squared are the sums of an entity's rows in the bin."""
+    confidence, hit, bin_of = _confidence(data, model)
+    found = []
     for b in range(BINS):
         inside = np.flatnonzero(bin_of == b)
-        parts = added[inside]
-        if data.cluster is not None:
-            entity = data.cluster[inside]
-            order = np.lexsort((parts, entity))
-            parts = np.bincount(entity[order], weights=parts[order])
-        parts = np.sort(parts)
-        gap[b] = parts.sum() / data.n
-        shown = float((parts**2).sum()) - groups * float(parts.sum() / groups) ** 2
-        c = np.sort(confidence[inside])
-        noise[b] = math.sqrt(max(shown, float((c * (1.0 - c)).sum()))) / data.n
-    return Bins(gap, noise, groups)
+        parts, entity, c = (confidence - hit)[inside], cluster[inside], confidence[inside]
+        order = np.lexsort((parts, entity))
+        parts = np.asarray(np.bincount(entity[order], weights=parts[order]), dtype=np.float64)
+        found.append((exact.total(parts), exact.total(parts**2), exact.total(c * (1.0 - c))))
+    return found
 
 
 def estimate(data: Prepared, model: int, confidence: float, seed: int) -> Estimate:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gates.stats import cells
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def matrix(truth: NDArray[np.intp], answer: NDArray[np.intp], k: int) -> Matrix:
     """Counts (k, k) float64 of codes (n,) in [0, k)."""
-    return np.bincount(truth * k + answer, minlength=k * k).astype(np.float64).reshape(k, k)
+    return cells.counted((truth, answer), (k, k)).astype(np.float64)
 
 
 def _divide(a: Matrix, b: Matrix, *, undefined: float = np.nan) -> Matrix:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gates.stats import exact, spill
 from gates.stats.estimate import Unusable
 
 if TYPE_CHECKING:
@@ -20,10 +21,19 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Loss:
-    """rows(data, model) -> (n, d) float64; statistic maps sums (..., d + 1), the last of them n, to (...)."""
+    """of(data, model) -> (n, d) float64; statistic maps sums (..., d + 1), the last of them n, to (...).
 
-    rows: Callable[[Prepared, int], Array]
+    checked(data) says what is wrong with all rows together, and gives a number that `of` may lean on: rows come in
+    stretches, and a stretch does not know the whole.
+    """
+
+    of: Callable[[Prepared, int, float], Array]
     statistic: Callable[[Array], Array]
+    checked: Callable[[Prepared], float] = lambda _: 0.0
+
+    def rows(self, data: Prepared, model: int) -> Array:
+        """All rows at once."""
+        return self.of(data, model, self.checked(data))
 
 
 def _mean(sums: Array) -> Array:
@@ -49,7 +59,7 @@ def probabilities(data: Prepared, model: int) -> Array:
     scores = _scores(data, model)
     if scores.ndim == 1:
         return np.stack([1.0 - scores, scores], axis=1)
-    if np.abs(scores.sum(axis=1) - 1.0).max() > 1e-3:
+    if len(scores) and np.abs(scores.sum(axis=1) - 1.0).max() > 1e-3:
         raise Unusable("a row's probabilities do not sum to 1")
     return scores
 
@@ -60,7 +70,7 @@ def of_positive(data: Prepared, model: int) -> Array:
     return scores if scores.ndim == 1 else probabilities(data, model)[:, 1]
 
 
-def _brier(data: Prepared, model: int) -> Array:
+def _brier(data: Prepared, model: int, _: float = 0.0) -> Array:
     """Brier 1950, Mon. Weather Rev. 78:1-3; binary problems use the positive class alone, in [0, 1]."""
     if data.k == 2:
         off = of_positive(data, model) - data.truth
@@ -71,7 +81,7 @@ def _brier(data: Prepared, model: int) -> Array:
     return rows
 
 
-def _log_loss(data: Prepared, model: int) -> Array:
+def _log_loss(data: Prepared, model: int, _: float = 0.0) -> Array:
     """Probabilities are clipped at the machine's epsilon, as scikit-learn clips them."""
     if data.k == 2:
         p = of_positive(data, model)
@@ -89,26 +99,36 @@ def _residual(data: Prepared, model: int) -> Array:
     return difference
 
 
-def _mae(data: Prepared, model: int) -> Array:
+def _mae(data: Prepared, model: int, _: float = 0.0) -> Array:
     return np.abs(_residual(data, model))[:, None]
 
 
-def _squared(data: Prepared, model: int) -> Array:
+def _squared(data: Prepared, model: int, _: float = 0.0) -> Array:
     return (_residual(data, model) ** 2)[:, None]
 
 
-def _mape(data: Prepared, model: int) -> Array:
+def _mape(data: Prepared, model: int, _: float = 0.0) -> Array:
     if not data.truth.all():
         raise Unusable("the target holds zeros, so no percentage error can be had")
     share: Array = np.abs(_residual(data, model) / data.truth)
     return share[:, None]
 
 
-def _r2_rows(data: Prepared, model: int) -> Array:
-    """Squared error, target, squared target; the target is centred first, for the sums to keep their digits."""
-    if len(data.truth) < 2 or np.ptp(data.truth) == 0.0:
+def _middle(data: Prepared) -> float:
+    """The mean target: from there the sums keep their digits."""
+    low = min(float(block.min()) for (block,) in spill.blocks(data.truth))
+    high = max(float(block.max()) for (block,) in spill.blocks(data.truth))
+    if len(data.truth) < 2 or low == high:
         raise Unusable("the target is constant, so r2 is undefined")
-    centred = data.truth - np.sort(data.truth).mean()
+    total = exact.Sum()
+    for (block,) in spill.blocks(data.truth):
+        total.add(block)
+    return total.value / len(data.truth)
+
+
+def _r2_rows(data: Prepared, model: int, middle: float) -> Array:
+    """Squared error, target, squared target."""
+    centred = data.truth - middle
     return np.stack([_residual(data, model) ** 2, centred, centred**2], axis=1)
 
 
@@ -125,5 +145,5 @@ LOSSES: dict[str, Loss] = {
     "mse": Loss(_squared, _mean),
     "rmse": Loss(_squared, lambda sums: np.sqrt(_mean(sums))),
     "mape": Loss(_mape, _mean),
-    "r2": Loss(_r2_rows, _r2),
+    "r2": Loss(_r2_rows, _r2, _middle),
 }

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gates.stats import bootstrap, calibration_error, confusion, losses, moments, paired, precision_recall
+from gates.stats import bootstrap, calibration_error, cells, confusion, losses, moments, paired, precision_recall, spill
 from gates.stats.estimate import Estimate, Unusable
+from gates.stats.prepared import MOST_COUNTED
 from gates.stats.proportion import mover, unseen, wilson
 
 if TYPE_CHECKING:
@@ -45,9 +46,6 @@ class Difference:
     candidate: float
     champion: Estimate
     p: float | None = None
-
-
-MOST_COUNTED = 1_000_000  # cells for which a table of counts is kept
 
 
 CELLS: dict[str, tuple[int, int]] = {
@@ -102,7 +100,8 @@ def estimate(metric: str, data: Prepared, ask: Ask) -> Estimate:
         return calibration_error.estimate(data, 0, ask.confidence, ask.seed)
     if metric in losses.LOSSES:
         loss = losses.LOSSES[metric]
-        rows = loss.rows(data, 0)
+        about = loss.checked(data)
+        rows = moments.Rows(data.n, lambda part: loss.of(data.part(part), 0, about), data.columns)
         return moments.estimate(rows, loss.statistic, confidence=ask.confidence, seed=ask.seed, cluster=data.cluster)
     if metric in ("roc_auc", "average_precision"):
         return precision_recall.area(metric, data, ask.confidence, ask.average)
@@ -152,21 +151,23 @@ def _mean_of_recalls(value: float, table: Matrix, ask: Ask) -> Estimate:
 def _cell_profiles(data: Prepared) -> tuple[NDArray[np.float64], NDArray[np.int64], list[Callable[[Matrix], Matrix]]]:
     """Distinct rows (or entities) by the cells they fall in, how often, and by model: counts of cells to matrices."""
     k = data.k
-    code = data.truth.astype(np.int64)
-    for model in data.models:
-        code = code * k + model.answer
-    cells, seen = _tallied(code, k ** (1 + len(data.models)))
-    if data.cluster is None:
-        distinct, counts = np.eye(len(cells)), seen
+    columns, sizes = (data.truth, *(model.answer for model in data.models)), (k,) * (1 + len(data.models))
+    if data.cluster is None and k ** len(columns) <= MOST_COUNTED:
+        table = cells.counted(columns, sizes).ravel()
+        there = np.flatnonzero(table)
+        distinct, counts = np.eye(len(there)), table[there]
     else:
-        inverse = np.searchsorted(cells, code)
+        code = cells.joined(columns, sizes)
+        there, inverse, counts = np.unique(code, return_inverse=True, return_counts=True)
+        distinct = np.eye(len(there))
+    if data.cluster is not None:
         groups = int(data.cluster.max()) + 1
-        by_entity = np.bincount(data.cluster * len(cells) + inverse, minlength=groups * len(cells))
+        by_entity = np.bincount(data.cluster * len(there) + inverse, minlength=groups * len(there))
         distinct, counts = np.unique(
-            by_entity.reshape(groups, len(cells)).astype(np.float64), axis=0, return_counts=True
+            by_entity.reshape(groups, len(there)).astype(np.float64), axis=0, return_counts=True
         )
-    answers = [cells // k ** (len(data.models) - 1 - i) % k for i in range(len(data.models))]
-    truth = cells // k ** len(data.models)
+    answers = [there // k ** (len(data.models) - 1 - i) % k for i in range(len(data.models))]
+    truth = there // k ** len(data.models)
     return distinct, counts.astype(np.int64), [_to_matrix(truth * k + answer, k) for answer in answers]
 
 
@@ -181,16 +182,6 @@ def _to_matrix(index: NDArray[np.int64], k: int) -> Callable[[Matrix], Matrix]:
         return found.reshape(*sums.shape[:-1], k, k)
 
     return matrices
-
-
-def _tallied(code: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The codes in [0, size) that occur, ascending, and how often; without a sort where they are few."""
-    if size > MOST_COUNTED:
-        found, counts = np.unique(code, return_counts=True)
-        return found, counts.astype(np.int64)
-    counts = np.bincount(code, minlength=size)
-    found = np.flatnonzero(counts)
-    return found, counts[found].astype(np.int64)
 
 
 def _resampled(metric: str, data: Prepared, ask: Ask) -> Estimate:
@@ -243,15 +234,21 @@ def _only(data: Prepared, model: int) -> Prepared:
 def _discordant(metric: str, average: str, data: Prepared) -> tuple[int, int, int] | None:
     """Rows that only the candidate, or only the champion, has right, among those that the proportion is of."""
     if metric == "accuracy" or (average == "micro" and metric in ("precision", "recall", "f1")):
-        rows = np.ones(data.n, dtype=bool)
+        of = None
     elif metric == "recall" and average == "binary":
-        rows = data.truth == 1
+        of = 1
     elif metric == "specificity":
-        rows = data.truth == 0
+        of = 0
     else:
         return None
-    right, other = (model.answer[rows] == data.truth[rows] for model in data.models)
-    return int(np.count_nonzero(right & ~other)), int(np.count_nonzero(other & ~right)), int(rows.sum())
+    ours = theirs = asked = 0
+    for truth, candidate, champion in spill.blocks(data.truth, *(model.answer for model in data.models)):
+        rows = np.ones(len(truth), dtype=bool) if of is None else truth == of
+        right, other = (candidate == truth) & rows, (champion == truth) & rows
+        ours += int(np.count_nonzero(right & ~other))
+        theirs += int(np.count_nonzero(other & ~right))
+        asked += int(np.count_nonzero(rows))
+    return ours, theirs, asked
 
 
 def _resampled_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Estimate:
@@ -267,8 +264,11 @@ def _resampled_difference(metric: str, data: Prepared, ask: Ask, weight: float) 
 
 def _loss_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Difference:
     loss = losses.LOSSES[metric]
-    ours, theirs = loss.rows(data, 0), loss.rows(data, 1)
-    d = ours.shape[1]
+    about, d = loss.checked(data), loss.of(data.part(slice(0, 1)), 0, loss.checked(data)).shape[1]
+
+    def both(part: slice) -> NDArray[np.float64]:
+        rows = data.part(part)
+        return np.concatenate([loss.of(rows, 0, about), loss.of(rows, 1, about)], axis=1)
 
     def contrast(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         n = sums[..., -1:]
@@ -280,7 +280,7 @@ def _loss_difference(metric: str, data: Prepared, ask: Ask, weight: float) -> Di
         return loss.statistic(sums[..., d:])
 
     found, champion = moments.estimates(
-        np.concatenate([ours, theirs], axis=1),
+        moments.Rows(data.n, both, data.columns),
         (contrast, of_champion),
         confidence=ask.confidence,
         seed=ask.seed,

@@ -7,26 +7,44 @@ skewness, no draws. Sums are exact: the order of the rows cannot change the last
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gates.stats import bootstrap, exact, student
+from gates.stats import bootstrap, exact, spill, student
 from gates.stats.estimate import Estimate, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from gates.stats.bootstrap import Statistic
 
 MOST_RESAMPLED = 2_000
-BLOCK = 1_000_000  # rows treated at once, so that temporary arrays stay small
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows of d numbers each, which `stretch` makes: float64 (stop - start, d) of a slice."""
+
+    n: int
+    stretch: Callable[[slice], NDArray[np.float64]]
+    columns: Sequence[NDArray[Any]] = ()
+    """What they are made of, to be given back when walked over."""
+
+    def blocks(self) -> Iterator[NDArray[np.float64]]:
+        over = self.columns or (np.empty(self.n, dtype=np.bool_),)
+        for part in spill.parts(*over):
+            yield self.stretch(part)
+
+    def all(self) -> NDArray[np.float64]:
+        return self.stretch(slice(0, self.n))
 
 
 def estimate(
-    rows: NDArray[np.float64],
+    rows: NDArray[np.float64] | Rows,
     statistic: Statistic,
     *,
     confidence: float,
@@ -42,35 +60,53 @@ def estimate(
 
 
 def estimates(
-    rows: NDArray[np.float64],
+    rows: NDArray[np.float64] | Rows,
     statistics: Sequence[Statistic],
     *,
     confidence: float,
     seed: int,
     cluster: NDArray[np.intp] | None = None,
 ) -> list[Estimate]:
-    """The same of several statistics, on the same resamples."""
-    if not all(np.isfinite(column).all() for column in rows.T):
-        raise Unusable("a row's loss is not a finite number")
-    added, held = (rows, None) if cluster is None else _by_cluster(rows, cluster)
-    total = np.array([exact.total(column) for column in added.T] + [float(len(rows))])
+    """The same of several statistics, on the same resamples. Few rows, and rows of entities, are held at once."""
+    whole = rows if isinstance(rows, Rows) else Rows(len(rows), lambda part: rows[part])
+    n, held = whole.n, None
+    if cluster is not None:
+        _finite(whole.all())
+        added, held = _by_cluster(whole.all(), cluster)
+        whole = Rows(len(added), lambda part: added[part])
+    total = np.array([*_totals(whole), float(n)])
     values = [float(statistic(total)) for statistic in statistics]
     if not np.isfinite(values).all():
         raise Unusable("the metric is undefined on these rows")
-    if len(added) > MOST_RESAMPLED:
+    if whole.n > MOST_RESAMPLED:
         return [
-            _jackknife(value, total, added, held, statistic, confidence)
+            _jackknife(value, total, whole, held, statistic, confidence)
             for value, statistic in zip(values, statistics, strict=True)
         ]
-    counted = np.column_stack([added, np.ones(len(added)) if held is None else held])
+    counted = np.column_stack([whole.all(), np.ones(whole.n) if held is None else held])
     distinct, seen = np.unique(counted, axis=0, return_counts=True)
     counts = seen.astype(np.int64)
-    sums = bootstrap.resample(distinct, counts, seed) if len(added) >= bootstrap.FEWEST else None
+    sums = bootstrap.resample(distinct, counts, seed) if whole.n >= bootstrap.FEWEST else None
     found = [
         bootstrap.interval(distinct, counts, statistic, confidence=confidence, seed=seed, sums=sums)
         for statistic in statistics
     ]
     return [Estimate(value, one.low, one.high, one.n, one.method) for value, one in zip(values, found, strict=True)]
+
+
+def _finite(block: NDArray[np.float64]) -> None:
+    if not np.isfinite(block).all():
+        raise Unusable("a row's loss is not a finite number")
+
+
+def _totals(rows: Rows) -> list[float]:
+    sums: list[exact.Sum] = []
+    for block in rows.blocks():
+        _finite(block)
+        sums = sums or [exact.Sum() for _ in block.T]
+        for found, column in zip(sums, block.T, strict=True):
+            found.add(np.ascontiguousarray(column))
+    return [found.value for found in sums]
 
 
 def _by_cluster(
@@ -85,7 +121,7 @@ def _by_cluster(
 def _jackknife(
     value: float,
     total: NDArray[np.float64],
-    added: NDArray[np.float64],
+    rows: Rows,
     held: NDArray[np.float64] | None,
     statistic: Statistic,
     confidence: float,
@@ -93,15 +129,16 @@ def _jackknife(
     """Jackknife standard error (Efron & Tibshirani 1993, eq. 11.5), a block of rows at a time, and bounds bent by the
     acceleration as BCa bends them. Few large losses among many rows make the bounds uneven, and wide.
     """
-    n = len(added)
-    left_out = np.empty(n)
-    for start in range(0, n, BLOCK):
-        block = slice(start, start + BLOCK)
-        count = np.ones(len(added[block])) if held is None else held[block]
-        left_out[block] = statistic(total - np.column_stack([added[block], count]))
-    if not np.isfinite(left_out).all():
-        return Estimate(value, -np.inf, np.inf, n, "undefined without one row")
-    left_out -= value
-    left_out *= 1.0 - n  # pseudo-values: the value's own scale, whose mean has the jackknife's variance
-    low, high = student.spread(left_out).bounds(value, confidence)
+    n, start = rows.n, 0
+    left_out = spill.empty(n, np.float64)
+    for block in rows.blocks():
+        here = slice(start, start + len(block))
+        count = np.ones(len(block)) if held is None else held[here]
+        without = statistic(total - np.column_stack([block, count]))
+        if not np.isfinite(without).all():
+            return Estimate(value, -np.inf, np.inf, n, "undefined without one row")
+        left_out[here] = (without - value) * (1.0 - n)  # pseudo-values: the value's own scale and variance
+        start += len(block)
+    spread = student.spread_of(lambda: (block for (block,) in spill.blocks(left_out)))
+    low, high = spread.bounds(value, confidence)
     return Estimate(value, low, high, n, "accelerated jackknife")

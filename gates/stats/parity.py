@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gates.stats import bootstrap
+from gates.stats import bootstrap, cells
 from gates.stats.estimate import Estimate, Unusable
 from gates.stats.proportion import newcombe, ratio_of_proportions
 
@@ -46,13 +46,11 @@ def rates(
     kind: str, groups: NDArray[np.intp], names: Sequence[str], truth: NDArray[np.intp], answer: NDArray[np.intp]
 ) -> dict[str, Rates]:
     """By rate (selection, tpr, fpr) and group: selected rows and rows in question. truth, answer: (n,) codes."""
-    size = len(names)
+    table = cells.counted((groups, truth, answer), (len(names), 2, 2))
     found: dict[str, Rates] = {}
     for rate in KINDS[kind]:
-        rows = slice(None) if rate == "selection" else truth == (1 if rate == "tpr" else 0)
-        of = groups[rows]
-        selected = np.bincount(of, weights=(answer[rows] == 1).astype(np.float64), minlength=size)
-        asked = np.bincount(of, minlength=size)
+        of = table.sum(axis=1) if rate == "selection" else table[:, 1 if rate == "tpr" else 0]
+        selected, asked = of[:, 1], of.sum(axis=1)
         for name, count in zip(names, asked, strict=True):
             if count == 0:
                 raise Unusable(f"group {name!r} has no row for the {rate} rate")
@@ -121,19 +119,18 @@ def change(
     seed: int,
 ) -> Estimate:
     """The candidate's disparity minus the champion's on the same rows, by a paired BCa bootstrap over cells."""
-    code = ((groups * 2 + (truth == 1)) * 2 + (candidate == 1)) * 2 + (champion == 1)
-    counts = np.bincount(code)
-    cells = np.flatnonzero(counts)
-    counts = counts[cells]
-    grid = np.eye(size * 8)[cells]
+    table = cells.counted((groups, truth, candidate, champion), (size, 2, 2, 2))
+    there = np.flatnonzero(table)
+    counts = table.ravel()[there]
+    grid = np.eye(size * 8)[there]
 
     def contrast(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        table = (sums @ grid).reshape(*sums.shape[:-1], size, 2, 2, 2)
-        return _disparity(kind, table.sum(-1), as_ratio) - _disparity(kind, table.sum(-2), as_ratio)
+        drawn = (sums @ grid).reshape(*sums.shape[:-1], size, 2, 2, 2)
+        return _disparity(kind, drawn.sum(-1), as_ratio) - _disparity(kind, drawn.sum(-2), as_ratio)
 
-    floor = 2.0 / (2.0 + int(np.bincount(groups, minlength=size).min()))
+    floor = 2.0 / (2.0 + int(table.sum(axis=(1, 2, 3)).min()))
     return bootstrap.interval(
-        np.eye(len(cells)), counts.astype(np.int64), contrast, confidence=confidence, seed=seed, floor=floor
+        np.eye(len(there)), counts.astype(np.int64), contrast, confidence=confidence, seed=seed, floor=floor
     )
 
 

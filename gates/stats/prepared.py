@@ -6,11 +6,13 @@ that differ, rows that are not the same rows, a target with one class. After thi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gates.stats import cells, spill
 from gates.stats.estimate import Unusable
 
 if TYPE_CHECKING:
@@ -20,10 +22,15 @@ if TYPE_CHECKING:
 
     from gates.evidence import Predictions
 
+MOST_COUNTED = 1_000_000  # cells for which a table of counts is kept
+MOST_COMPARED = 16
+
 
 @dataclass(frozen=True)
 class Answers:
-    """One model's answers: codes (n,) intp, or values (n,) float64; scores (n,) or (n, k) float64, or None."""
+    """One model's answers: codes (n,) of some integer type, or values (n,) float64; scores (n,) or (n, k) float64, or
+    None.
+    """
 
     answer: NDArray[Any]
     scores: NDArray[np.float64] | None
@@ -33,9 +40,9 @@ class Answers:
 class Prepared:
     """The truth and each model's answers on the same n rows.
 
-    truth: codes (n,) intp in [0, k) for classification, values (n,) float64 for regression (k = 0). labels: what the
-    codes stand for, ascending, but in binary problems (negative, positive). positive: its code, or None when nobody
-    said which. cluster: (n,) codes of entities, or None.
+    truth: codes (n,) of some integer type in [0, k) for classification, values (n,) float64 for regression (k = 0).
+    labels: what the codes stand for, ascending, but in binary problems (negative, positive). positive: its code, or
+    None when nobody said which. cluster: (n,) codes of entities, or None.
     """
 
     truth: NDArray[Any]
@@ -53,16 +60,45 @@ class Prepared:
     def smallest_class(self) -> int:
         """Rows, or entities, of the class that has fewest."""
         if self.cluster is None:
-            return int(np.unique(self.truth, return_counts=True)[1].min())
+            seen = cells.counted((self.truth,), (self.k,))
+            return int(seen[seen > 0].min())
         return min(len(np.unique(self.cluster[self.truth == code])) for code in np.unique(self.truth))
 
     def take(self, rows: NDArray[np.bool_]) -> Prepared:
         """The same, on the rows that are True in the mask (n,)."""
-        models = tuple(Answers(m.answer[rows], None if m.scores is None else m.scores[rows]) for m in self.models)
+        n = sum(int(np.count_nonzero(block)) for (block,) in spill.blocks(rows))
+
+        def taken(column: NDArray[Any]) -> NDArray[Any]:
+            return _taken(column, rows, n)
+
+        models = tuple(Answers(taken(m.answer), None if m.scores is None else taken(m.scores)) for m in self.models)
         cluster = None if self.cluster is None else self.cluster[rows]
         if cluster is not None:
             cluster = np.unique(cluster, return_inverse=True)[1]
-        return replace(self, truth=self.truth[rows], models=models, cluster=cluster)
+        return replace(self, truth=taken(self.truth), models=models, cluster=cluster)
+
+    def part(self, rows: slice) -> Prepared:
+        """A stretch of rows, without a copy; of rows that belong to no entity."""
+        models = tuple(Answers(m.answer[rows], None if m.scores is None else m.scores[rows]) for m in self.models)
+        return replace(self, truth=self.truth[rows], models=models)
+
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """All that `part` cuts."""
+        scores = [m.scores for m in self.models if m.scores is not None]
+        return [self.truth, *(m.answer for m in self.models), *scores]
+
+
+def _taken(column: NDArray[Any], rows: NDArray[np.bool_], n: int) -> NDArray[Any]:
+    """The rows, n of them, that are True in the mask."""
+    if column.ndim > 1:
+        return np.asarray(column[rows])
+    found, begin = spill.empty(n, column.dtype), 0
+    for part in spill.parts(column, rows, found):
+        own = column[part][rows[part]]
+        found[begin : begin + len(own)] = own
+        begin += len(own)
+    return found
 
 
 def column(values: Any, name: str) -> NDArray[Any]:
@@ -76,13 +112,17 @@ def column(values: Any, name: str) -> NDArray[Any]:
         return array.astype(np.int64, copy=False)
     if array.dtype.kind == "f":
         array = array.astype(np.float64, copy=False)
-        bad = int(np.count_nonzero(~np.isfinite(array)))
+        bad = _not_finite(array)
         if bad:
             raise Unusable(f"{name} holds {bad} values that are missing or not finite")
         return array
     if array.dtype.kind == "U":
         return array
     raise Unusable(f"{name} holds {array.dtype} values; write numbers, booleans or strings")
+
+
+def _not_finite(array: NDArray[np.float64]) -> int:
+    return sum(block.size - int(np.count_nonzero(np.isfinite(block))) for (block,) in spill.blocks(array))
 
 
 def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
@@ -127,7 +167,7 @@ def prepare(
         return Prepared(truth.astype(np.float64), values, cluster=cluster)
     labels, positive = _labels(candidate, [truth, *answers])
     codes = [_codes(values, labels) for values in (truth, *answers)]
-    if len(np.unique(codes[0])) < 2:
+    if np.count_nonzero(cells.counted((codes[0],), (len(labels),))) < 2:
         raise Unusable(f"every row's target is {labels[int(codes[0][0])]!r}: one class only")
     read = [_scores(part, labels, positive, n) if scores else None for part in parts]
     models = tuple(Answers(code, score) for code, score in zip(codes[1:], read, strict=True))
@@ -135,7 +175,8 @@ def prepare(
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return a.shape == b.shape and (a.dtype.kind == "U") == (b.dtype.kind == "U") and bool((a == b).all())
+    alike = a.shape == b.shape and (a.dtype.kind == "U") == (b.dtype.kind == "U")
+    return alike and all(bool((one == other).all()) for one, other in spill.blocks(a, b))
 
 
 def _aligned(candidate: Predictions, champion: Predictions) -> Predictions:
@@ -195,14 +236,18 @@ def _labels(candidate: Predictions, columns: Sequence[NDArray[Any]]) -> tuple[tu
 
 
 def _distinct(values: NDArray[Any]) -> set[Any]:
-    """Distinct values, found without a sort when there are one or two: sorting text is slow."""
-    first = values[0]
-    others = values[values != first]
-    if not len(others):
-        return {first.item()}
-    second = others[0]
-    rest = others[others != second]
-    return {first.item(), second.item()} | ({value.item() for value in np.unique(rest)} if len(rest) else set())
+    """Distinct values; what was seen is taken away before anything is sorted, for sorting text is slow."""
+    seen: set[Any] = set()
+    for (block,) in spill.blocks(values):
+        rest = block
+        for value in list(seen)[:8]:
+            rest = rest[rest != value]
+        for _ in range(2):
+            if len(rest):
+                seen.add(rest[0].item())
+                rest = rest[rest != rest[0]]
+        seen.update(np.unique(rest).tolist())
+    return seen
 
 
 def _plain(label: Any) -> Any:
@@ -216,9 +261,11 @@ def _shown(labels: Sequence[Any]) -> str:
     return ", ".join(repr(label) for label in labels[:5]) + (", …" if len(labels) > 5 else "")
 
 
-def _codes(values: NDArray[Any], labels: tuple[Any, ...]) -> NDArray[np.intp]:
-    found = values == labels[1] if len(labels) == 2 else np.searchsorted(np.asarray(labels), values)
-    return np.asarray(found, dtype=np.intp)
+def _codes(values: NDArray[Any], labels: tuple[Any, ...]) -> NDArray[Any]:
+    codes, known = spill.empty(len(values), cells.code_type(len(labels))), np.asarray(labels)
+    for part in spill.parts(values, codes):
+        codes[part] = values[part] == labels[1] if len(labels) == 2 else np.searchsorted(known, values[part])
+    return codes
 
 
 def _scores(part: Predictions, labels: tuple[Any, ...], positive: int | None, n: int) -> NDArray[np.float64]:
@@ -229,8 +276,9 @@ def _scores(part: Predictions, labels: tuple[Any, ...], positive: int | None, n:
     if raw.dtype.kind not in "fiub" or raw.ndim not in (1, 2) or len(raw) != n:
         raise Unusable(f"scores must be {n} rows of numbers, they are {raw.dtype} of the shape {raw.shape}")
     scores = raw.astype(np.float64, copy=False)
-    if not np.isfinite(scores).all():
-        raise Unusable(f"{int(np.count_nonzero(~np.isfinite(scores)))} scores are missing or not finite")
+    bad = _not_finite(scores)
+    if bad:
+        raise Unusable(f"{bad} scores are missing or not finite")
     if scores.ndim == 1:
         if len(labels) != 2:
             raise Unusable(f"one score a row cannot cover {len(labels)} labels")
@@ -253,27 +301,46 @@ def groups(values: Any, name: str, n: int) -> tuple[NDArray[np.intp], list[Any]]
     read = column(raw, name)
     if len(read) != n:
         raise Unusable(f"{name} has {len(read)} rows, the target has {n}")
-    codes = np.full(n, -1, dtype=np.intp)
     found: list[Any] = []
-    left = np.arange(n)
-    for _ in range(16):  # few groups are the rule, and comparing is faster than sorting text
-        if not len(left):
-            break
-        value = read[left[0]]
-        same = read[left] == value
-        codes[left[same]] = len(found)
-        found.append(value.item())
-        left = left[~same]
-    if len(left):
-        distinct, codes = np.unique(read, return_inverse=True)
-        return codes, distinct.tolist()
+    codes = spill.empty(n, np.int8)
+    for part in spill.parts(read, codes):
+        if not _coded(read[part], found, codes[part]):
+            distinct, inverse = np.unique(read, return_inverse=True)
+            return inverse, distinct.tolist()
     order = sorted(range(len(found)), key=lambda i: found[i])
-    rank = np.empty(len(found), dtype=np.intp)
+    rank = np.empty(len(found), dtype=np.int8)
     rank[order] = np.arange(len(found))
-    return rank[codes], [found[i] for i in order]
+    for part in spill.parts(codes):
+        codes[part] = rank[codes[part]]
+    return codes, [found[i] for i in order]
 
 
-def combine(codes: Sequence[NDArray[np.intp]]) -> tuple[NDArray[np.intp], list[list[int]]]:
-    """Codes (n,) of the combinations that occur, and for each the codes it is made of."""
-    rows, combined = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
-    return combined.reshape(-1), rows.tolist()
+def _coded(values: NDArray[Any], found: list[Any], codes: NDArray[np.int8]) -> bool:
+    """Write the place of each value in `found`, which grows. False when groups are many: few are the rule, and
+    comparing is faster than sorting text.
+    """
+    left, known = np.arange(len(values)), 0
+    while len(left):
+        if known == len(found):
+            if known == MOST_COMPARED:
+                return False
+            found.append(values[left[0]].item())
+        same = values[left] == found[known]
+        codes[left[same]] = known
+        left = left[~same]
+        known += 1
+    return True
+
+
+def combine(codes: Sequence[NDArray[Any]], sizes: Sequence[int]) -> tuple[NDArray[Any], list[list[int]]]:
+    """Codes (n,) of the combinations that occur, and for each the codes it is made of; sizes: codes a column has."""
+    if math.prod(sizes) > MOST_COUNTED:
+        rows, combined = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
+        return combined.reshape(-1), rows.tolist()
+    there = np.flatnonzero(cells.counted(codes, sizes))
+    place = np.zeros(math.prod(sizes), dtype=cells.code_type(len(there)))
+    place[there] = np.arange(len(there))
+    found = spill.empty(len(codes[0]), place.dtype)
+    for part in spill.parts(*codes, found):
+        found[part] = place[cells.joined([column[part] for column in codes], sizes)]
+    return found, np.stack(np.unravel_index(there, tuple(sizes)), axis=1).tolist()

@@ -10,7 +10,7 @@ import scipy.stats
 
 from gates.evidence import Predictions
 from gates.metrics import METRICS
-from gates.stats import calibration_error, losses, measure, moments, sequential
+from gates.stats import calibration_error, losses, measure, moments, sequential, spill
 from gates.stats.prepared import prepare
 
 
@@ -94,7 +94,7 @@ def test_the_jackknife_of_many_rows_agrees_with_bca(skewed: bool, monkeypatch: p
 def test_a_block_at_a_time_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     data = model(np.random.default_rng(8), 7000)
     whole = METRICS["brier"].estimate(data)
-    monkeypatch.setattr(moments, "BLOCK", 999)
+    monkeypatch.setattr(spill, "BLOCK", 999)
     assert METRICS["brier"].estimate(data) == whole
     rows = losses.LOSSES["brier"].rows(prepare(data, scores=True), 0)[:, 0]
     half = 1.959964 * float(np.std(rows, ddof=1)) / math.sqrt(7000)

@@ -1,4 +1,5 @@
-"""A batch deployment over the wire: made, asked by a job, its answers gated, made the default or taken back.
+"""Endpoints by the project's commands, over the wire: a batch deployment asked by a job, its answers gated, made the
+default or taken back; an online one that is told of, rolled back, and mended after a command was killed.
 
 The project's own commands on the azureml backend: a model trained, gated, registered and deployed in the workspace, as
 our script has it answer; then deployments of it with a script of the user's, which answers as it likes.
@@ -7,23 +8,32 @@ our script has it answer; then deployments of it with a script of the user's, wh
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import azureml_room
 import lineage_project
 import pytest
+import yaml
+from azureml_emulator import tokens
+from test_rollout_commands import until
 
 from gates.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from azureml_emulator.start import Running
 
     from gates.backends.azureml.backend import AzureMLBackend
 
+ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = """\
 backend: azureml
 workspace:
@@ -71,6 +81,17 @@ def run(files):
 """
 
 
+ONLINE = "name: tiny-online\nauth_mode: key\n"
+LIVE = """\
+name: tiny
+endpoint_name: tiny-online
+model: azureml:tiny@latest
+code_configuration: {code: live, scoring_script: score.py}
+instance_type: x
+instance_count: 1
+"""
+
+
 @dataclass(frozen=True)
 class Project:
     """The project's folder, in a workspace."""
@@ -87,6 +108,13 @@ class Project:
         (self.folder / "deployment.yml").write_text(DEPLOYMENT + (OWN if answer else ""))
         (self.folder / "serve/score.py").write_text(SCORE.replace("ANSWER", answer))
         return self.gates("deploy-blue-green --model-version 1")
+
+    def live(self, line: str, *more: str) -> int:
+        return self.gates(line, "--config", "online.yml", *more)
+
+    def answering(self, answer: int) -> None:
+        """What the next online deployment answers."""
+        (self.folder / "live/score.py").write_text(f"def init():\n    pass\n\n\ndef run(raw):\n    return [{answer}]\n")
 
     def outputs(self, step: str = "deploy-blue-green") -> dict[str, str]:
         found: dict[str, str] = json.loads((self.folder / ".gates/reports" / step / "outputs.json").read_text())
@@ -131,7 +159,15 @@ def project(azure_running: Running, tmp_path_factory: pytest.TempPathFactory) ->
         (folder / "policy.yml").write_text(lineage_project.POLICY.partition("  register:")[0])
         (folder / "endpoint.yml").write_text(ENDPOINT)
         made = Project(folder, env)
-        (folder / "serve").mkdir()
+        for code in ("serve", "live"):
+            (folder / code).mkdir()
+        (folder / "live-endpoint.yml").write_text(ONLINE)
+        served = yaml.safe_dump({"environment": azureml_room.SERVED["environment"]})
+        (folder / "live-deployment.yml").write_text(LIVE + served)
+        (folder / "sample.json").write_text('{"input_data": [1]}')
+        files = "{sample_request: sample.json, endpoint: live-endpoint.yml, deployment: live-deployment.yml"
+        online = lineage_project.MLOPS.replace("{endpoint: endpoint.yml, deployment: deployment.yml", files)
+        (folder / "online.yml").write_text(online + WORKSPACE)
         (folder / "conda.yml").write_text("dependencies: [python=3.11]\n")
         job = lineage_project.JOB.replace("environment: {image", "compute: azureml:cpu-cluster\nenvironment: {image")
         (folder / "job.yml").write_text(job)
@@ -238,3 +274,74 @@ def test_the_local_backend_says_that_it_has_none(project: Project, capsys: pytes
     assert project.gates("deploy-blue-green --model-version 1 --backend local") == 2
     said = capsys.readouterr().err
     assert "deployment.yml:1: a batch deployment runs in an Azure ML workspace only" in said
+
+
+@pytest.fixture(scope="module")
+def online(project: Project) -> str:
+    """The name of the deployment that serves on the online endpoint, after another one did."""
+    for answer in (1, 2):
+        project.answering(answer)
+        assert (
+            project.live("deploy-blue-green --model-version 1", "--rollout={steps: [100], interval: 0s, bake: 0s}") == 0
+        )
+    return project.outputs()["live-deployment"]
+
+
+def shares(project: Project) -> dict[str, int]:
+    return dict(project.backend.endpoint("tiny-online", score="auto").observe().traffic)
+
+
+@pytest.mark.timeout(900)
+def test_an_online_endpoint_is_told_and_rolled_back(
+    project: Project, online: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert project.live("endpoint status") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["traffic"], told["mirror"], told["updating"]) == ({online: 100}, {}, False)
+    assert told["url"].startswith("https://tiny-online.")
+    assert [one["state"] for one in told["deployments"]] == ["ready", "ready"]
+    assert project.gates("endpoint status --name nobody") == 2
+    assert "there is no endpoint 'nobody'" in capsys.readouterr().err
+    assert project.live("endpoint stop") == 2
+    other = next(one["name"] for one in told["deployments"] if one["name"] != online)
+    assert project.live("rollback") == 0
+    assert shares(project) == {other: 100}
+    assert project.live(f"rollback --to {online}") == 0
+    assert shares(project) == {online: 100}
+    assert project.live("reconcile") == 0
+    assert shares(project) == {online: 100}
+
+
+@pytest.mark.timeout(900)
+def test_what_a_killed_command_left_is_undone_by_reconcile_once_its_lease_has_run_out(
+    azure: Running, project: Project, online: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.answering(3)
+    asked = ["deploy-blue-green", "--model-version=1", "--rollout={steps: [50, 100], interval: 600s, bake: 0s}"]
+    argv = [sys.executable, "-m", "gates", *asked, "--config=online.yml"]
+    env = {**os.environ, **project.env, "GATES_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    runner = subprocess.Popen(argv, cwd=project.folder, env=env, stderr=subprocess.DEVNULL)
+    until(lambda: len(shares(project)) == 2 or runner.poll() is not None)
+    assert runner.poll() is None
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    capsys.readouterr()
+    assert project.live("reconcile") == 7
+    assert "is held by" in capsys.readouterr().err
+    storage, path = project.backend._storage, "mlops-gates/endpoints/tiny-online/lease.json"
+    lease = json.loads(storage.read(path) or b"")
+    storage.write(path, json.dumps({**lease, "expires": time.time() - 1}).encode())
+    assert project.live("reconcile") == 5
+    assert shares(project) == {online: 100}
+    assert project.live("reconcile") == 0
+    said = capsys.readouterr()
+    kept = [path for path in project.folder.rglob("*") if path.is_file() and path.stat().st_size < 1_000_000]
+    texts = {"said": said.out + said.err, **{str(path): path.read_text("utf-8", "replace") for path in kept}}
+    texts |= {blob: (storage.read(f"mlops-gates/{blob}") or b"").decode("utf-8", "replace")
+              for blob in storage.below("mlops-gates")}  # fmt: skip
+    secrets = {tokens.SECRET, (azure.folder / "storage/key").read_text().strip()}
+    secrets |= {str(line["token"]) for line in azure.tokens() if line.get("token")}
+    secrets |= set(json.loads((azure.folder / "serving/tiny-online.keys").read_text()))
+    assert len(secrets) >= 4
+    assert [(where, secret[:4]) for where, text in texts.items() for secret in secrets if secret in text] == []

@@ -77,7 +77,7 @@ class AzureBatchEndpoint:
     def write(
         self, *, traffic: Mapping[str, int], mirror: Mapping[str, int], tags: Mapping[str, str], epoch: int
     ) -> None:
-        """Make the one with all traffic the default. A default cannot be taken away, only be another."""
+        """Make the one with all traffic the default; without traffic there is none."""
         live = {name: share for name, share in traffic.items() if share}
         if mirror or any(share != 100 for share in live.values()) or len(live) > 1:
             raise InvalidInput("a batch endpoint has one default deployment, and no shares", hint="steps: [100]")

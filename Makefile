@@ -11,7 +11,7 @@ JOBS ?= 2
 NODE_MODULES := ado-tasks/node_modules/.package-lock.json
 AZURITE := tests/real/azureml_emulator/node_modules/.package-lock.json
 
-.PHONY: help run test check unit real bench docs vsix lock sync clean
+.PHONY: help run test check unit real bench soak docs vsix lock sync clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -35,6 +35,9 @@ real: .venv/complete $(NODE_MODULES) $(AZURITE) ## tests with the real parts: ac
 
 bench: .venv/complete ## benchmarks beside peers and the limit; results in benchmarks/README.md
 	@for b in benchmarks/*.py; do grep -q __main__ $$b && { echo "── $$b"; $(BIN)/python $$b || exit 1; }; done
+
+soak: .venv/complete $(AZURITE) ## a runner killed at every call, every fault at every call, on the Azure emulator; about an hour
+	@GATES_SOAK=1 $(BIN)/python -m pytest tests/real/test_azureml_rollout.py -s -k "killed or fault"
 
 docs: .venv/complete ## the site, build/site; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -83,6 +83,13 @@ def test_an_effect_that_is_not_judged_makes_no_other_less_significant() -> None:
 def test_tails_alone_decide_nothing_of_a_column_that_was_not_compared() -> None:
     found = ColumnDrift("x", "numeric", 5000, 5000, tail_difference=0.0, tail_p=0.9, reason="no limit fits")
     assert decide([found])[0].drifted is None
+    tested = replace(found, p=0.4)  # and tested, but by no effect that the limits judge
+    assert decide([tested])[0].drifted is None
+
+
+def test_exactly_as_many_values_as_needed_are_enough() -> None:
+    assert decide([column(n_ref=100, n_cur=100)])[0].drifted is False
+    assert decide([column(n_ref=100, n_cur=99)])[0].drifted is None
 
 
 def test_missing_values_drift_on_their_own() -> None:

@@ -155,7 +155,9 @@ class Fairness(Spec, frozen=True, kw_only=True, tag="fairness"):
         small = [f"{group} ({size})" for group, size in cut.sizes() if size < self.min_slice_samples]
         if small and decided.status is Status.PASS:
             reason = f"Groups of {cut.feature} with fewer than {self.min_slice_samples} rows: {', '.join(small)}."
-            decided = ruling.Ruling(Status.INCONCLUSIVE, reason)
+            smallest = max(1, min(size for _, size in cut.sizes()))
+            needed = math.ceil(data.n * self.min_slice_samples / smallest)
+            decided = ruling.Ruling(Status.INCONCLUSIVE, f"{reason} About n = {needed} rows would hold them.", needed)
         yield decided, worst.estimate
         if with_champion and self.max_regression is not None:
             change = parity.change(

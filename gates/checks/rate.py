@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from gates.checks import ruling
+from gates.checks import ruling, sizes
 from gates.checks.spec import Need, Settings, Spec
 from gates.evidence import Counted
 from gates.verdict import CheckResult, Status
@@ -45,7 +45,7 @@ class Rate(Spec, frozen=True, kw_only=True, tag="rate"):
             yield "ok", f"ok {self.ok:g} must be less than bad {self.bad:g}; else both could be shown at once"
 
     def explain(self) -> str:
-        clear = math.ceil(1.6 * -math.log(self.beta) / self.bad)
+        clear = sizes.requests(self.bad, self.beta)
         return (
             f"The rate of {self.signal} fails once it is shown to be over {ruling.show(self.ok)} (wrong in at most "
             f"{self.alpha:g} of runs) and passes once it is shown to be under {ruling.show(self.bad)} (wrong in at "

@@ -120,10 +120,24 @@ class RateRatio(Spec, frozen=True, kw_only=True, tag="rate_ratio"):
         else:
             more = "errors are needed to compare" if self.negligible is None else "keep watching"
             status, reason = Status.INCONCLUSIVE, f"{said}: a ratio to {limit} is not shown; {more}."
-        shown = ruling.result(self, status, reason, wanted=wanted, n=ours.n)
+        needed = self._requests_needed(ours, theirs) if status is Status.INCONCLUSIVE else None
+        if needed:
+            reason = f"{reason[:-1]}, about n = {needed} of the candidate's requests would decide."
+        shown = ruling.result(self, status, reason, wanted=wanted, n=ours.n, n_needed=needed)
         if ours.n and theirs.bad:
             shown = ruling.with_observed(shown, ours.bad / ours.n / (theirs.bad / theirs.n))
         return shown
+
+    def _requests_needed(self, ours: Counted, theirs: Counted) -> int | None:
+        """At the errors seen so far, or without any under `negligible`; None where there is neither."""
+        found = []
+        errors = ours.bad + theirs.bad
+        if errors and self.max_ratio > 1.0:
+            split = ours.n / (ours.n + theirs.n)
+            found.append(ours.n * max(sizes.errors(self.max_ratio, self._beta, split), errors + 1) / errors)
+        if self.negligible is not None and not ours.bad:
+            found.append(max(sizes.requests(self.negligible, self._beta), ours.n + 1))
+        return math.ceil(min(found)) if found else None
 
     @property
     def _beta(self) -> float:

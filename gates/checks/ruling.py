@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gates.stats.estimate import Estimate
 
 TOLERANCE = 1e-12
+FEWEST = 30
+"""Rows below which an interval may be unbounded, since so few tell nothing of their own spread."""
 
 
 def at_most(a: float, b: float) -> bool:
@@ -70,6 +72,10 @@ def _three_way(
     if bad:
         return Ruling(Status.FAIL, f"{interval}: all of it is {sides[1]} {show(limit)}.")
     needed = found.n_needed(limit)
+    if needed is None and found.n < FEWEST and math.isinf(found.high - found.low):
+        return Ruling(
+            Status.INCONCLUSIVE, f"{interval} straddles {show(limit)}; it takes n = {FEWEST} to say more.", FEWEST
+        )
     more = f"about n = {needed} would decide." if needed else "no number of rows is known to decide."
     return Ruling(Status.INCONCLUSIVE, f"{interval} straddles {show(limit)}; {more}", needed)
 

@@ -39,10 +39,16 @@ def groups(limit: float) -> int:
     return math.ceil(0.5 * (Z / limit) ** 2)
 
 
-def errors(ratio: float, beta: float) -> int:
-    """Errors in all, where both sides err alike at an even split, for a ratio over `ratio` to be ruled out: 1 / beta
-    over the divergence of one half from the share that such a ratio would give, and 1.6 for what mixing costs.
+def requests(bad: float, beta: float) -> int:
+    """Requests without an error that rule out a rate of `bad`: 1 / beta, and 1.6 for what mixing costs."""
+    return math.ceil(1.6 * -math.log(beta) / bad)
+
+
+def errors(ratio: float, beta: float, split: float = 0.5) -> int:
+    """Errors in all, where both sides err alike, for a ratio over `ratio` to be ruled out: 1 / beta over the divergence
+    of the candidate's share of errors (its share of requests, `split`) from that which such a ratio would give, and
+    1.6 for what mixing costs.
     """
-    other = ratio / (1.0 + ratio)
-    divergence = -0.5 * math.log(4.0 * other * (1.0 - other))
+    other = ratio * split / (ratio * split + 1.0 - split)
+    divergence = split * math.log(split / other) + (1.0 - split) * math.log((1.0 - split) / (1.0 - other))
     return math.ceil(1.6 * -math.log(beta) / divergence)

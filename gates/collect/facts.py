@@ -7,6 +7,7 @@ that needs it says ERROR with that sentence.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +165,7 @@ def _own_metrics(wanted: list[Need], about: About, into: Gathering) -> str:
     raw = (into.store.folder / stored[0].sha256.partition(":")[2]).read_bytes()
     answers = answers if raw[:4] == b"PAR1" else answers.with_suffix(".csv")
     answers.write_bytes(raw)
-    into.metrics |= scoring.own_metrics(
-        names, answers, folder=about.folder, python=into.scorer.python, env=into.scorer.env
-    )
-    return ""
+    found = scoring.own_metrics(names, answers, folder=about.folder, python=into.scorer.python, env=into.scorer.env)
+    into.metrics |= {name: value for name, value in found.items() if math.isfinite(value)}
+    none = [f"{name} returned {value}" for name, value in found.items() if not math.isfinite(value)]
+    return f"{'; '.join(none)}: that is no figure." if none else ""

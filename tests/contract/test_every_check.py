@@ -64,6 +64,8 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     "package_sound": [{"max_megabytes": 10.0}],
     "findings": [{"file": "scan.sarif", "format": "sarif"}],
 }
+UNDECIDABLE = ("explanation_stability", "environment_drift", "data_contract", "package_sound", "findings")
+"""What these look at either is so or is not."""
 CASES = [pytest.param(kind, raw, id=f"{kind}-{i}") for kind, rows in SAMPLES.items() for i, raw in enumerate(rows)]
 N = 300
 
@@ -498,3 +500,46 @@ def test_arbitrary_columns_never_raise_and_never_pass_with_a_gap(data: Any) -> N
                 assert not (gap and result.status is Status.PASS), result
                 if n == 0:
                     assert result.status is Status.ERROR
+
+
+def fewer(n: int) -> Evidence:
+    """Good evidence of n rows or requests."""
+    whole = good()
+    assert whole.candidate is not None
+    assert whole.champion is not None
+    assert whole.drift is not None
+    return replace(
+        whole,
+        candidate=_cut(whole.candidate, n),
+        champion=_cut(whole.champion, n),
+        samples={name: values[:n] for name, values in whole.samples.items()},
+        counts={"http_5xx": Counted(1, n)},
+        champion_counts={"http_5xx": Counted(1, n)},
+        drift=tuple(replace(column, n_ref=n, n_cur=n) for column in whole.drift),
+    )
+
+
+CLOSE: dict[str, dict[str, Any]] = {
+    "threshold": {"min": 0.93},
+    "slice_threshold": {"min": 0.93},
+    "champion_delta": {"margin": {"absolute": 0.005}},
+    "fairness": {"max": 0.02},
+}
+
+
+@pytest.mark.parametrize("final", [True, False])
+@pytest.mark.parametrize("kind", [kind for kind in CHECKS if kind not in UNDECIDABLE])
+def test_what_is_undecided_says_how_many_would_decide(kind: str, *, final: bool) -> None:
+    """More than there are, in the same unit; slices say how many of theirs."""
+    seen = []
+    for n in (5, 12, 20, 30, 40, 60, 100, 200, 300):
+        for raw in SAMPLES[kind]:
+            near = {key: value for key, value in CLOSE.get(kind, {}).items() if key in raw}
+            for asked in (raw, {**raw, **near}):
+                result = check(kind, asked).decide(replace(fewer(n), final=final), Settings())
+                if result.status is Status.INCONCLUSIVE:
+                    seen.append(result)
+                    assert result.n_needed is not None, result
+                    assert result.n is not None, result
+                    assert result.n_needed > result.n or kind == "slice_threshold", result
+    assert seen, kind

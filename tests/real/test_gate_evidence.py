@@ -262,6 +262,38 @@ def test_what_a_run_logged_is_evidence_and_marked_self_reported(world: World) ->
     assert world.gates("validate-gate --policy logged.yml --metrics runs:/0123456789abcdef") != 0
 
 
+MINE = """\
+def cost(frame):
+    return 5 * (frame["prediction"] != frame["default"]).sum()
+def nothing(frame):
+    return float("nan")
+def broken(frame):
+    raise ValueError("no such season")
+"""
+
+
+def test_a_function_of_the_user_s_is_asked_with_the_predictions(world: World) -> None:
+    """Alone in its stage too; what it raises is why the check is ERROR, and NaN is no figure."""
+    whole = world.folder / ".gates/kept/whole"
+    items = json.loads((whole / "report.json").read_text())["result"]["evidence"]
+    given = next(item["sha256"] for item in items if item["name"] == "candidate-predictions")
+    predictions = whole / "evidence" / given.partition(":")[2]
+    rows = pq.read_table(predictions)
+    wrong = sum(a != b for a, b in zip(rows["prediction"].to_pylist(), rows["default"].to_pylist(), strict=True))
+    (world.folder / "mine.py").write_text(MINE)
+    judged = {}
+    for names, code in ((("cost", "nothing"), 4), (("cost",), 0), (("cost", "broken"), 4)):
+        checks = (f"id: {name}, type: threshold, metric: 'mine:{name}', max: {5 * wrong}" for name in names)
+        (world.folder / "own.yml").write_text(small(*checks))
+        assert world.gates("validate-gate --policy own.yml --predictions", str(predictions)) == code
+        judged[names[-1]] = world.result("validate-gate")
+    assert statuses(judged["nothing"]) == {"cost": "PASS", "nothing": "ERROR"}
+    assert "mine:nothing returned nan: that is no figure." in reason(judged["nothing"], "nothing")
+    assert reason(judged["cost"], "cost") == f"mine:cost is {5 * wrong}: within at most {5 * wrong}."
+    assert "ValueError: no such season" in reason(judged["broken"], "broken")
+    assert world.gates("replay", str(world.report("validate-gate"))) == 0
+
+
 def test_approvals_are_evidence(world: World) -> None:
     """Given before the gate, they stand beside what it judged, by digest; the same gate without them has none."""
     model = world.output("train", "model-path")

@@ -58,11 +58,15 @@ def test_a_ratio_has_a_least_value() -> None:
     assert "(selection: b against a)" in found.reason
 
 
+SMALL = "Groups of g with fewer than 30 rows: b (20). About n = 1530 rows would hold them."
+
+
 def test_groups_that_lack() -> None:
     required = decide("fairness", FAIR, required_groups={"g": ["a", "c"]}, **GAP)
     assert brief(required) == (Status.FAIL, "The data hold no row of g=c, which the policy requires.")
     small = decide("fairness", Evidence(candidate=by_group(a=EVEN, b=(3, 2, 3, 12))), **{**GAP, "max": 1.0})
-    assert brief(small) == (Status.INCONCLUSIVE, "Groups of g with fewer than 30 rows: b (20).")
+    assert brief(small) == (Status.INCONCLUSIVE, SMALL)
+    assert small.n_needed == 1530
     alone = decide("fairness", Evidence(candidate=by_group(a=EVEN)), **GAP)
     assert brief(alone) == (Status.ERROR, "There is one group only, so there is nothing to compare.")
     assert brief(decide("fairness", Evidence(), **GAP)) == (Status.ERROR, "No predictions were given.")

@@ -11,7 +11,7 @@ JOBS ?= 2
 NODE_MODULES := ado-tasks/node_modules/.package-lock.json
 AZURITE := tests/real/azureml_emulator/node_modules/.package-lock.json
 
-.PHONY: help run test check unit real bench soak docs vsix lock sync clean
+.PHONY: help run test check unit real azure bench soak docs vsix lock sync clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -32,6 +32,9 @@ unit: .venv/complete ## tests that start no process and open no socket
 real: .venv/complete $(NODE_MODULES) $(AZURITE) ## tests with the real parts: act, MLflow, model servers, processes, a browser
 	@.ci/browser.sh
 	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadfile
+
+azure: .venv/complete ## a few tests on the real workspace that AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and AZURE_ML_WORKSPACE name
+	@GATES_AZURE=1 GATES_AZURE_RUN="-$$(date +%s)" $(BIN)/python -m pytest tests/real/test_azure_workspace.py -n0 --timeout 3600
 
 bench: .venv/complete ## benchmarks beside peers and the limit; results in benchmarks/README.md
 	@for b in benchmarks/*.py; do grep -q __main__ $$b && { echo "── $$b"; $(BIN)/python $$b || exit 1; }; done

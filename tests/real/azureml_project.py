@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from azureml_emulator.start import Running
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPUTE = os.environ.get("AZURE_ML_COMPUTE") or "cpu-cluster"
+RUN = os.environ.get("GATES_AZURE_RUN", "")
+"""What sets the names of one run on a real workspace apart from those of another; nothing on the emulator."""
 TRAIN = """\
 import argparse, pathlib, sys, time
 parser = argparse.ArgumentParser()
@@ -47,7 +51,7 @@ COMMAND = (
     "type: command\n" + HEAD + "code: src\n" + ENVIRONMENT + INPUTS +
     "outputs:\n  model: {type: mlflow_model}\n"
     "command: python train.py --data ${{inputs.data}} --out ${{outputs.model}} --rate ${{inputs.rate}} --sleep SLEEP\n"
-    "compute: azureml:cpu-cluster\n"
+    f"compute: azureml:{COMPUTE}\n"
 )  # fmt: skip
 
 

@@ -50,13 +50,16 @@ def environment(azure: Running) -> dict[str, str]:
     return {**azure.environment(), **PLAYED}
 
 
-def workspace(env: Mapping[str, str]) -> Workspace:
-    """With the client secret of the emulator's tenant; this process must have the emulator's environment."""
+def workspace(env: Mapping[str, str], credential: str = "client-secret") -> Workspace:
+    """With the client secret of the emulator's tenant; this process must have the emulator's environment.
+
+    credential: another way to sign in, to a real workspace; '' is whichever is complete.
+    """
 
     def opened() -> tuple[Any, str]:
         from gates.backends.azureml import credentials
 
-        return credentials.open_credential(env, "client-secret")
+        return credentials.open_credential(env, credential)
 
     names = [env[name] for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_ML_WORKSPACE")]
     return Workspace(subscription=names[0], group=names[1], name=names[2], open_credential=opened)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import azureml_room
 import pytest
 from azureml_emulator import tokens
-from azureml_project import ENVIRONMENT, HEAD, gates, project, until
+from azureml_project import COMPUTE, ENVIRONMENT, HEAD, RUN, gates, project, until
 
 from gates.backends.azureml.client import quiet
 from gates.backends.azureml.schedules import Clock
@@ -69,7 +69,7 @@ def test_a_job_on_a_data_asset_is_streamed_fetched_and_described(
     azure: Running, backend: AzureMLBackend, tmp_path: Path
 ) -> None:
     folder = project(tmp_path / "p", rate=2)
-    name = asset(backend, folder / "data.csv", "loans")
+    name = asset(backend, folder / "data.csv", f"loans{RUN}")
     job = project(tmp_path / "p", rate=2, data=name) / "train.yml"
     lines: list[str] = []
     run = train(backend, job, lines)
@@ -81,7 +81,7 @@ def test_a_job_on_a_data_asset_is_streamed_fetched_and_described(
     assert run.metrics["accuracy"] == pytest.approx(0.92)
     assert run.params["rate"] == "2"
     assert run.params["azureml.job"] == run.run_id
-    assert run.params["azureml.compute"] == "cpu-cluster"
+    assert run.params["azureml.compute"] == COMPUTE
     assert run.params["azureml.environment"].startswith("azureml:CliV2AnonymousEnvironment:")
     assert run.assets == {"data": name}
     assert file_digest(run.inputs["data"]) == file_digest(folder / "data.csv")
@@ -89,7 +89,7 @@ def test_a_job_on_a_data_asset_is_streamed_fetched_and_described(
     assert {"image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04", "- python=3.11"} <= {
         line.strip() for line in run.environment["declared"]
     }
-    assert "cpu-cluster" in run.environment["platform"]
+    assert COMPUTE in run.environment["platform"]
     assert run.job_url.startswith("https://ml.azure.com/runs/")
     assert (run.log).read_text().splitlines() == lines
     assert backend.run_metrics(run.run_id) == run.metrics
@@ -229,17 +229,20 @@ def register(backend: AzureMLBackend, name: str, model: Path, **tags: str) -> An
     return backend.register(name, model, digest=model_digest(model), run_id="", tags=tags, lineage=lineage)
 
 
+NUMBERS, MOVES, SUBSET = (f"{name}{RUN}" for name in ("numbers", "moves", "subset"))
+
+
 def test_versions_are_integers_made_once_and_keep_foreign_tags(backend: AzureMLBackend, tmp_path: Path) -> None:
     for number in range(1, 12):
-        made, new = register(backend, "numbers", folder_of(tmp_path / str(number), str(number)))
+        made, new = register(backend, NUMBERS, folder_of(tmp_path / str(number), str(number)))
         assert (made.version, new) == (str(number), True)
-    assert [version.version for version in backend.versions("numbers")] == [str(n) for n in range(1, 12)]
-    path = "models/numbers/versions/11"
+    assert [version.version for version in backend.versions(NUMBERS)] == [str(n) for n in range(1, 12)]
+    path = f"models/{NUMBERS}/versions/11"
     before = backend._workspace.get(path) or {}
     del before["properties"]["provisioningState"]
     properties = {**before["properties"], "tags": {**before["properties"]["tags"], "team": "risk"}, "description": "d"}
     backend._workspace.put(path, {"properties": properties})
-    again, new = register(backend, "numbers", tmp_path / "11", **{"gates.decision": "allow"})
+    again, new = register(backend, NUMBERS, tmp_path / "11", **{"gates.decision": "allow"})
     assert (again.version, new) == ("11", False)
     assert again.tags["team"] == "risk"
     assert again.tags["gates.decision"] == "allow"
@@ -247,8 +250,8 @@ def test_versions_are_integers_made_once_and_keep_foreign_tags(backend: AzureMLB
     assert after["properties"]["description"] == "d"
     assert after["properties"]["properties"]["gates.model_digest"] == model_digest(tmp_path / "11")
     backend.archive(again)
-    assert [version.version for version in backend.versions("numbers")][-1] == "10"
-    made, _ = register(backend, "numbers", folder_of(tmp_path / "12", "12"))
+    assert [version.version for version in backend.versions(NUMBERS)][-1] == "10"
+    made, _ = register(backend, NUMBERS, folder_of(tmp_path / "12", "12"))
     assert made.version == "12"
     fetched = backend.fetch(made, tmp_path / "fetched")
     assert model_digest(fetched) == made.digest
@@ -259,30 +262,30 @@ def test_versions_are_integers_made_once_and_keep_foreign_tags(backend: AzureMLB
 
 def test_an_alias_moves_only_from_where_it_was_expected(backend: AzureMLBackend, tmp_path: Path) -> None:
     for text in ("one", "two"):
-        register(backend, "moves", folder_of(tmp_path / text, text))
+        register(backend, MOVES, folder_of(tmp_path / text, text))
     with pytest.raises(Conflict, match="points at nothing, not at 1"):
-        backend.move_alias("moves", "champion", expected="1", new="2")
-    backend.move_alias("moves", "champion", expected=None, new="1")
-    backend.move_alias("moves", "champion", expected="7", new="1")
+        backend.move_alias(MOVES, "champion", expected="1", new="2")
+    backend.move_alias(MOVES, "champion", expected=None, new="1")
+    backend.move_alias(MOVES, "champion", expected="7", new="1")
     with pytest.raises(InvalidInput, match="has no version 9"):
-        backend.move_alias("moves", "champion", expected="1", new="9")
-    backend._workspace.put("models/moves", {"properties": {"tags": {"team": "risk", "gates.alias.champion": "1"}}})
-    backend.move_alias("moves", "champion", expected="1", new="2")
-    found = backend.find("moves", alias="champion")
+        backend.move_alias(MOVES, "champion", expected="1", new="9")
+    backend._workspace.put(f"models/{MOVES}", {"properties": {"tags": {"team": "risk", "gates.alias.champion": "1"}}})
+    backend.move_alias(MOVES, "champion", expected="1", new="2")
+    found = backend.find(MOVES, alias="champion")
     assert found is not None
     assert (found.version, found.aliases) == ("2", ("champion",))
-    container = backend._workspace.get("models/moves") or {}
+    container = backend._workspace.get(f"models/{MOVES}") or {}
     assert container["properties"]["tags"]["team"] == "risk"
-    backend.move_alias("moves", "champion", expected="2", new=None)
-    assert backend.find("moves", alias="champion") is None
+    backend.move_alias(MOVES, "champion", expected="2", new=None)
+    assert backend.find(MOVES, alias="champion") is None
 
 
 def test_registered_bytes_that_are_fewer_than_gated_are_refused(backend: AzureMLBackend, tmp_path: Path) -> None:
     model = folder_of(tmp_path / "m", "w")
     (model / ".amlignore").write_text("weights\n")
     with pytest.raises(Refused, match="are not those that were registered"):
-        register(backend, "subset", model)
-    assert backend.versions("subset") == ()
+        register(backend, SUBSET, model)
+    assert backend.versions(SUBSET) == ()
 
 
 def test_collected_requests_are_fetched_as_a_table(backend: AzureMLBackend, tmp_path: Path) -> None:

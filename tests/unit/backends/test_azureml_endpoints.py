@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gates.backends.azureml.batch import AzureBatchEndpoint
+from gates.backends.azureml.deployments import Maker
 from gates.backends.azureml.endpoint import AzureEndpoint, kept, named
 from gates.backends.azureml.lease import EndpointLease
+from gates.backends.local.endpoint.copies import code_digest
 from gates.errors import Conflict, GatesError, InvalidInput, Unavailable
+from gates.lineage.digest import model_digest
 from gates.serving import DeploymentSpec
 
 if TYPE_CHECKING:
@@ -442,3 +446,179 @@ def test_what_takes_too_long_or_cannot_be_asked_is_unavailable(asked: Room, tmp_
     asked.workspace.send = lambda *_, **__: {"name": "another"}  # type: ignore[method-assign]  # the fake's own
     with pytest.raises(Unavailable, match="is named another"):
         asked.endpoint.answers("green", tmp_path / "input.csv", tmp_path, beat=lambda: None, seconds=60)
+
+
+# an online deployment's answers
+
+
+def test_the_address_and_the_way_in_are_what_azure_said_last(online: Room) -> None:
+    online.workspace.told["onlineEndpoints/credit/listKeys"] = {"primaryKey": "k"}
+    online.workspace.told["onlineEndpoints/credit/token"] = {"accessToken": "t"}
+    asked: list[Any] = []
+    client: Any = online.endpoint._client
+
+    def ask(*given: Any, **more: Any) -> str:
+        asked.append((given, more))
+        return "answered"
+
+    client.ask = ask
+    assert online.endpoint.ask(b"{}", deployment="blue", timeout=3.0) == "answered"
+    looks = [path for method, path, _ in online.workspace.made if method == "GET"]
+    online.endpoint.ask(b"{}")
+    assert [path for method, path, _ in online.workspace.made if method == "GET"] == looks, "once is enough"
+    assert asked[0] == (("https://credit/score", "Key", b"{}"), {"deployment": "blue", "timeout": 3.0})
+    online.change(authMode="AMLToken", scoringUri="https://elsewhere/score")
+    url, headers = online.endpoint.address("green")
+    assert (url, headers["Authorization"], headers["azureml-model-deployment"]) == (
+        "https://elsewhere/score", "Bearer t", "green",
+    )  # fmt: skip
+
+
+def test_an_endpoint_without_an_address_answers_nothing() -> None:
+    online = Room("onlineEndpoints")
+    assert (online.endpoint.ask(b"{}").status, online.endpoint.ask(b"{}").served_by) == (0, "")
+    with pytest.raises(Unavailable, match="has no address") as raised:
+        online.endpoint.address("blue")
+    assert raised.value.hint
+    online.up().change(scoringUri="")
+    assert online.endpoint.ask(b"{}").status == 0
+    with pytest.raises(Unavailable):
+        online.endpoint.address("blue")
+    online.change(scoringUri="https://credit/score")
+    online.workspace.told["onlineEndpoints/credit/listKeys"] = {"primaryKey": "k"}
+    assert online.endpoint.address("blue")[0] == "https://credit/score"
+    assert online.endpoint.requests_since(3) == ([], 4)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (("the server's log", "the other"), "the server's log"),
+        ((" \n", "fetching the model"), "fetching the model"),
+        ((OSError("gone"), "fetching the model"), "fetching the model"),
+        (("", ""), ""),
+        (("key Bearer abc.def", ""), "key Bearer …"),
+    ],
+)
+def test_a_log_is_of_the_first_container_that_said_something(online: Room, said: tuple[Any, ...], wanted: str) -> None:
+    asked: list[str] = []
+
+    def get_logs(name: str, endpoint: str, *, lines: int, container_type: str) -> str:
+        assert (name, endpoint, lines) == ("blue", "credit", 200)
+        asked.append(container_type)
+        answer = said[len(asked) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    workspace: Any = online.workspace
+    workspace.ml = SimpleNamespace(online_deployments=SimpleNamespace(get_logs=get_logs))
+    assert online.endpoint.logs("blue") == wanted
+    assert asked[0] == "inference-server"
+
+
+def test_a_log_that_cannot_be_had_is_unavailable(online: Room) -> None:
+    def get_logs(*_: str, **__: Any) -> str:
+        raise OSError("gone")
+
+    workspace: Any = online.workspace
+    workspace.ml = SimpleNamespace(online_deployments=SimpleNamespace(get_logs=get_logs))
+    with pytest.raises(Unavailable, match="the log of blue"):
+        online.endpoint.logs("blue")
+
+
+# what a deployment is made of
+
+
+def maker(registered: str = "azureml:credit:3", *, batch: bool = False) -> Maker:
+    workspace: Any = FakeWorkspace()
+    return Maker(workspace, model_of=lambda _: registered, score="auto", batch=batch)
+
+
+def made_of(spec: DeploymentSpec, folder: Path, found: Maker) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    return found._body("credit", spec, {"gates.spec": spec.spec_digest}, folder)
+
+
+def model(folder: Path, *, mlflow: bool = True) -> DeploymentSpec:
+    folder.mkdir()
+    (folder / "MLmodel" if mlflow else folder / "weights").write_text("mlflow_version: 3.1.0\n")
+    (folder / "requirements.txt").write_text("scikit-learn==1.5.0\n")
+    return DeploymentSpec("blue", "sha256:1", str(folder), model_digest(folder), {"$schema": "s", "tags": {"a": "b"}})
+
+
+def test_a_deployment_is_the_users_file_with_our_name_model_and_tags(tmp_path: Path) -> None:
+    spec = model(tmp_path / "model")
+    body = made_of(spec, tmp_path / "made", maker())
+    assert (body["name"], body["endpoint_name"], body["model"]) == ("blue", "credit", "azureml:credit:3")
+    assert body["tags"] == {"a": "b", "gates.spec": "sha256:1"}
+    assert "$schema" not in body
+    code = tmp_path / "made" / "code"
+    assert body["code_configuration"] == {"code": str(code), "scoring_script": "serve_mlflow.py"}
+    assert {path.name for path in code.iterdir()} == {
+        "serve_mlflow.py", "mlflow_score.py", "worker.py", "serve_mlflow.json",
+    }  # fmt: skip
+    assert json.loads((code / "serve_mlflow.json").read_text()) == {
+        "GATES_MODEL_DIGEST": spec.model_digest, "GATES_SCORE": "auto",
+    }  # fmt: skip
+    packages = body["environment"]["conda_file"]["dependencies"][-1]["pip"]
+    assert "scikit-learn==1.5.0" in packages
+    assert any(one.startswith("azureml-inference-server-http") for one in packages)
+    own = replace(spec, body={"environment": "azureml:mine:1", "type": "managed"})
+    kept = made_of(own, tmp_path / "two", maker())
+    assert (kept["environment"], kept["type"]) == ("azureml:mine:1", "managed")
+
+
+def test_a_batch_deployment_gets_its_own_script_and_packages(tmp_path: Path) -> None:
+    spec = model(tmp_path / "model")
+    body = made_of(replace(spec, body={"type": "model", "compute": "c"}), tmp_path / "made", maker(batch=True))
+    assert body["code_configuration"]["scoring_script"] == "batch_mlflow.py"
+    assert (tmp_path / "made/code/batch_mlflow.py").is_file()
+    assert (tmp_path / "made/code/serve_mlflow.py").is_file()
+    packages = body["environment"]["conda_file"]["dependencies"][-1]["pip"]
+    assert packages[-2:] == ["azureml-core", "azureml-dataset-runtime[fuse]"]
+    assert "type" not in body, "the older form of the file knows none"
+    newer = replace(spec, body={"type": "model", "settings": {"mini_batch_size": 1}})
+    assert made_of(newer, tmp_path / "two", maker(batch=True))["type"] == "model"
+
+
+def test_only_the_bytes_that_were_gated_are_deployed_where_no_version_has_them(tmp_path: Path) -> None:
+    spec = model(tmp_path / "model")
+    uploaded = made_of(spec, tmp_path / "made", maker(""))["model"]
+    assert (uploaded["type"], model_digest(tmp_path / "made/model")) == ("mlflow_model", spec.model_digest)
+    (tmp_path / "model/weights").write_text("others")
+    with pytest.raises(InvalidInput, match="is not the one that was gated") as raised:
+        made_of(spec, tmp_path / "two", maker(""))
+    assert raised.value.hint
+    plain = model(tmp_path / "plain", mlflow=False)
+    body = made_of(plain, tmp_path / "three", maker(""))
+    assert body["model"]["type"] == "custom_model"
+    assert "code_configuration" not in body
+
+
+def test_code_that_changed_after_the_plan_is_not_deployed(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/score.py").write_text("1")
+    given = {"code": str(tmp_path / "code"), "scoring_script": "score.py", "digest": code_digest(tmp_path / "code")}
+    spec = replace(model(tmp_path / "model"), body={"code_configuration": given})
+    body = made_of(spec, tmp_path / "made", maker())
+    assert body["code_configuration"] == {"code": str(tmp_path / "code"), "scoring_script": "score.py"}
+    (tmp_path / "code/score.py").write_text("2")
+    with pytest.raises(InvalidInput, match="changed after the deployment was planned"):
+        made_of(spec, tmp_path / "two", maker())
+
+
+def test_why_a_deployment_failed_is_what_its_operation_said() -> None:
+    found = maker()
+    assert found.why("blue") == ""
+
+    def refused() -> None:
+        raise Unavailable("no quota", hint="ask for more")
+
+    poller = SimpleNamespace(done=lambda: False, wait=lambda: None, result=refused)
+    found._pollers["blue"] = poller
+    assert found.why("blue") == "", "it goes on"
+    poller.done = lambda: True
+    assert found.why("blue") == "no quota; ask for more"
+    poller.result = lambda: None
+    assert found.why("blue") == ""

@@ -224,7 +224,12 @@ def store(*, key: str = "k", container: str = "c") -> tuple[Storage, list[str]]:
             credentials=credentials,
         )
 
-    workspace: Any = SimpleNamespace(ml=SimpleNamespace(datastores=SimpleNamespace(get_default=get_default)))
+    def get(name: str, *, include_secrets: bool = False) -> Any:
+        opened.append(name)
+        return get_default(include_secrets=include_secrets)
+
+    stores = SimpleNamespace(get_default=get_default, get=get)
+    workspace: Any = SimpleNamespace(ml=SimpleNamespace(datastores=stores))
     return Storage(workspace), opened
 
 
@@ -284,6 +289,14 @@ def test_a_datastore_that_holds_no_blobs_is_refused_and_its_name_is_asked_once()
     found, opened = store()
     assert (found.default, found.default) == ("main", "main")
     assert opened == ["plain"]
+
+
+def test_another_datastore_is_opened_by_its_name_with_its_secrets() -> None:
+    found, opened = store()
+    assert found.call("x", lambda container: container.container_name, datastore="other") == "c"
+    assert opened == ["other", "secrets"]
+    with pytest.raises(InvalidInput, match="datastore other is not a blob container"):
+        store(container="")[0].call("x", str, datastore="other")
 
 
 def test_what_is_downloaded_stays_in_its_folder_and_nothing_is_said_where_nothing_is(

@@ -164,4 +164,5 @@ def test_retrain_says_every_reason() -> None:
     assert not retrain(decisions, on_drift=False, performance_delta=-1.0, model_age=1e12).decide
     assert retrain((), performance_delta=math.nan, **policy).reason == "performance: the difference is NaN"
     assert retrain((), model_age=math.nan, **policy).decide
+    assert retrain((), model_age=30 * 86400.0, **policy).decide
     assert retrain(decisions, drift_verdict="FAIL", **policy).to_json()["decide"] is True

@@ -22,6 +22,7 @@ from gates.reports import json as json_report
 from gates.runtime import scoring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DAY = np.timedelta64(86_400_000_000, "us")
@@ -209,6 +210,28 @@ def test_a_listed_column_that_the_profile_lacks(tmp_path: Path, capsys: pytest.C
     said = gates(folder, capsys, "drift-check --reference p.gates")
     assert said.exit_code == 2
     assert "the reference profile has no column 'prediction'; record it again by training" in said.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda raw: raw[: len(raw) // 2], "the profile is cut or was changed"),
+        (lambda raw: raw[:8] + b"\x09" + raw[9:], "the profile is of version 9, this release reads 1"),
+        (lambda raw: raw[:-40] + b"\x00" + raw[-39:], "the profile is cut or was changed"),
+        (lambda raw: b"x,y\n1,2\n" * 20, "this is no reference profile"),
+        (lambda raw: b"", "this is no reference profile"),
+    ],
+    ids=["cut", "another version", "a byte changed", "another file", "empty"],
+)
+def test_a_profile_that_cannot_be_trusted_is_exit_2(
+    spoil: Callable[[bytes], bytes], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project(tmp_path, table(300), table(300, seed=2))
+    (folder / "p.gates").write_bytes(spoil(build(from_table(table(300))).to_bytes()))
+    said = gates(folder, capsys, "drift-check --reference p.gates")
+    assert (said.exit_code, len(said.errors)) == (2, 1)
+    assert f"p.gates: {message}; record it again by training" in said.errors[0]
+    assert not (folder / ".gates/reports/drift-check/report.json").exists()
 
 
 def test_a_profile_gives_the_verdict_of_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -246,7 +246,7 @@ def _guard(path: str, format_: str, action: Any, column: str = "") -> Any:
         return action()
     except (pa.ArrowException, OSError) as error:
         which = f"column {column!r} " if column else ""
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InvalidInput(
             f"{which}cannot be read as {format_}: {message}", hint="the file may be cut; write it again", file=path
         ) from error

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gates.checks.spec import Need
 from gates.evidence import Evidence
 from gates.judge import judge
 from gates.policy import Bound, Policy, PolicyFile, Stage, StagesFile, Waiver
@@ -21,7 +22,7 @@ from gates.steps.step import ended
 from gates.verdict import CheckResult, Status, Verdict, worst
 
 if TYPE_CHECKING:
-    from gates.checks.spec import Check, Need, OnInconclusive, Settings, Severity
+    from gates.checks.spec import Check, OnInconclusive, Settings, Severity
     from gates.verdict import GateReport
 
 TODAY = date(2026, 11, 21)
@@ -151,6 +152,7 @@ def test_a_waiver_excuses_fail_and_nothing_else(status: Status) -> None:
         ({"expires": "2026-11-21"}, TODAY, True),
         ({"expires": "2026-11-20"}, TODAY, False),
         ({"check": "c1"}, TODAY, False),
+        ({"check": "c"}, TODAY, False),
         ({"model_version": "42"}, TODAY, True),
         ({"model_version": "41"}, TODAY, False),
         ({"model_digest": "sha256:aa"}, TODAY, True),
@@ -185,3 +187,21 @@ def test_numbers_that_json_cannot_hold_become_null() -> None:
     shown = replace(CheckResult("a", "t", Status.ERROR, "r"), observed=float("nan"), interval=(float("-inf"), 1.0))
     assert shown.to_json()["observed"] is None
     assert shown.to_json()["interval"] == [None, 1.0]
+
+
+class Lacking(Fixed):
+    """One that needs a table."""
+
+    def needs(self) -> tuple[Need, ...]:
+        return (Need("table"), Need("table"))
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_what_was_lacking_is_said_once_where_a_check_could_not_run_and_nowhere_else(status: Status) -> None:
+    read = policy([])
+    bound = Bound(Lacking("c0", status), "fixed", 1, "block", "block")
+    read = replace(read, stages={"validate": Stage("validate", 1, (bound,))})
+    evidence = Evidence(lacking={"table": "Give the data.", "package": "Give the model."})
+    report = judge(read, "validate", evidence, step="validate-gate", today=TODAY)
+    expected = "told so. Give the data." if status is Status.ERROR else "told so."
+    assert report.checks[0].reason == expected

@@ -86,3 +86,21 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "evidence").write_text("a file is in the way")
     with pytest.raises(Unavailable, match="cannot write"):
         stores.Store(tmp_path).add_bytes("x", b"y")
+
+
+@pytest.mark.parametrize("absent", [True, False])
+def test_who_was_absent_is_kept(tmp_path: Path, *, absent: bool) -> None:
+    store = stores.Store(tmp_path)
+    store.add_manifest(stores.Manifest(champion_absent=absent, reference_absent=not absent))
+    found = stores.load(store.folder, store.items)
+    assert (found.champion_absent, found.reference_absent) == (absent, not absent)
+
+
+def test_what_the_user_s_tools_wrote_is_told_from_what_we_did() -> None:
+    names = {
+        stores.METRICS: True,
+        f"{stores.FINDINGS}scan.sarif": True,
+        stores.CANDIDATE: False,
+        stores.MANIFEST: False,
+    }
+    assert {name: stores.self_reported(name) for name in names} == names

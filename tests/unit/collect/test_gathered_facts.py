@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from gates.collect import environment, facts, golden, importances, package, sign
 from gates.collect import store as stores
 from gates.collect.gather import Gathering, Scorer, Subject, group_columns, needs_kind
 from gates.collect.predictions import Shape
+from gates.drift import source
 from gates.errors import Cancelled, GatesError, InvalidInput, Unavailable
 from gates.runtime import environments, scoring
 
@@ -249,6 +251,40 @@ def test_an_environment_that_cannot_be_had_is_said_and_a_cancellation_is_none(
     asked.error = Cancelled(15)
     with pytest.raises(Cancelled):
         parity(scorer, tmp_path, 4, 2)
+
+
+def lineage(python: str = "3.11.7", installed: tuple[str, ...] = ("numpy==2.0.0", "pandas==2.2.0")) -> Any:
+    return SimpleNamespace(python=python, environment={"installed": installed}, environment_lock="sha256:t")
+
+
+def test_what_training_had_is_what_its_record_lists() -> None:
+    found = environment.trained_with(lineage(installed=("numpy==2.0.0", "mine @ file:///x", "odd")))
+    assert found == Installed("3.11.7", {"numpy": "2.0.0"}, "sha256:t")
+    for unknown in (lineage(python=""), lineage(installed=()), lineage(installed=("mine @ file:///x",))):
+        assert environment.trained_with(unknown) is None
+
+
+def test_as_many_golden_rows_are_asked_as_the_check_that_wants_most(
+    asked: Asked, scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "serving_with", lambda scorer: Installed("3.11.7", {"numpy": "2.0.0"}))
+    data = table(tmp_path / "d.parquet", 30)
+    about = facts.About(Subject(tmp_path, "sha256:m"), None, data, lineage(installed=("numpy==2.0.0",)), None, tmp_path)
+    into = Gathering(stores.Store(tmp_path / "r"), Shape("y"), data, "sha256:d", scorer, tmp_path)
+    facts.gather([Need("environment", options={"golden_rows": n}) for n in (2, 10, 0)], about, into)
+    found = stores.load(into.store.folder, into.store.items).facts["environment"]
+    assert (found.parity.rows, into.lacking) == (10, {})
+
+
+def test_one_drift_check_of_all_columns_is_enough_to_look_at_all(scorer: Scorer, tmp_path: Path) -> None:
+    reference = source.open_source(table(tmp_path / "reference.parquet", 50))
+    about = facts.About(Subject(), None, table(tmp_path / "d.parquet", 40), None, reference, tmp_path)
+    for columns, expected in ((((), ("x",)), ["x", "y"]), ((("x",), ()), ["x", "y"]), ((("y",), ("y",)), ["y"])):
+        into = Gathering(stores.Store(tmp_path / "r"), Shape("y"), None, "", scorer, tmp_path)
+        facts.gather([Need("drift", columns=names) for names in columns], about, into)
+        found = stores.load(into.store.folder, into.store.items).drift
+        assert found is not None
+        assert sorted(column.name for column in found) == expected
 
 
 # packages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         (pa.array(["a", "b"]).dictionary_encode(), "O", ["a", "b"]),
         (pa.array([], pa.int64()), "f", []),
         (pa.array([1, 2], pa.uint8()), "u", [1, 2]),
+        (pa.array([True, None]), "O", [True, None]),
+        (pa.array([Decimal("1.5"), None]), "f", [1.5, np.nan]),
     ],
 )
 def test_a_column_becomes_an_array_of_its_kind(column: pa.Array[Any], kind: str, values: list[object]) -> None:
@@ -65,3 +68,9 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
     (tmp_path / "t.csv").write_text("target,prediction\n1,1\n")
     with pytest.raises(InvalidInput, match=r"the data has no column 'taget'; did you mean 'target'\?"):
         read_table(tmp_path / "t.csv", ["taget"], "the data")
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"")
+    with pytest.raises(InvalidInput, match="the data is empty; an empty file decides nothing"):
+        read_table(tmp_path / "t.parquet", ["a"], "the data")

@@ -104,3 +104,24 @@ def test_a_target_of_one_class_or_of_one_positive_has_no_precision_recall_curve(
     for positive, said in ((np.ones(9), "one class"), (np.zeros(9), "one class"), (np.eye(9)[0], "one positive row")):
         with pytest.raises(Unusable, match=said):
             precision_recall._ap_influence(positive.astype(bool), np.arange(9.0))
+
+
+def test_influences_of_unequal_classes_have_delong_s_variance() -> None:
+    """Each row counts by its class, of which there are few or many."""
+    found = precision_recall._auc_influence(Y == 1, OURS)
+    variance = float(np.var(found.influence)) / len(Y)
+    assert variance == pytest.approx(delong.compare(Y == 1, OURS, THEIRS).a.spread.variance, rel=0.05)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_a_weighted_difference_of_average_precisions_spreads_as_weighted_influences_do(weight: float) -> None:
+    a, b = (precision_recall._ap_influence(Y == 1, scores) for scores in (OURS, THEIRS))
+    errors = [precision_recall._spread(part.influence, None)[1].error for part in (a, b)]
+    _, spread = precision_recall._spread(a.influence - weight * b.influence, None)
+    low, high = precision_recall._joined((a.value, b.value), (errors[0], errors[1]), spread, CONFIDENCE, weight)
+    straight = spread.bounds(a.value - weight * b.value, CONFIDENCE)
+    low, high = min(low, straight[0]), max(high, straight[1])  # the farther of both
+    data = prepare(binary(OURS), binary(THEIRS), scores=True)
+    found = precision_recall.area_difference("average_precision", data, CONFIDENCE, "binary", weight).difference
+    apart = abs(a.bias - weight * b.bias)
+    assert (found.low, found.high) == pytest.approx((low - apart, high + apart), abs=1e-9)

@@ -193,7 +193,9 @@ def rates(*pairs: tuple[float, float]) -> dict[str, parity.Rates]:
     return {"selection": dict(zip("abcd", pairs, strict=False))}
 
 
-@pytest.mark.parametrize("pairs", [((30, 100), (20, 100), (10, 100)), ((9, 10), (1, 50), (40, 80)), ((0, 40), (7, 40))])
+@pytest.mark.parametrize(
+    "pairs", [((30, 100), (20, 100), (10, 100)), ((9, 10), (1, 50), (40, 80)), ((0, 40), (7, 40)), ((3, 30), (1, 10))]
+)
 def test_bounds_of_a_disparity_are_those_of_its_worst_pairs(pairs: tuple[tuple[float, float], ...]) -> None:
     """The gap: the largest lower and the largest upper bound of all pairs; the ratio: the smallest of each."""
     level = 1 - 0.05 / math.comb(len(pairs), 2)

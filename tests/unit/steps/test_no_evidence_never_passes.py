@@ -82,6 +82,9 @@ def test_every_comparison_skipped_is_error_and_not_a_pass(tmp_path: Path, capsys
         ("metrics", "", "empty.json:1: the metrics file is empty; an empty file decides nothing"),
         ("metrics", "{}", "empty.json: the metrics file holds no metrics; "),
         ("metrics", '{"metrics": {"accuracy": 0.99}, "n": 0}', "empty.json: 'n' is 0; no rows decide nothing"),
+        ("metrics", '{"metrics": {"accuracy": 0.99}, "n": -1}', "empty.json: 'n' is not a count; "),
+        ("metrics", '{"metrics": {"accuracy": 0.99}, "n": true}', "empty.json: 'n' is not a count; "),
+        ("metrics", '{"metrics": {"accuracy": 0.99}, "n": 9.5}', "empty.json: 'n' is not a count; "),
         ("metrics", '{"accuracy": true}', "empty.json: metric 'accuracy' is not a number; "),
         ("metrics", '{"accuracy": "0.99"}', "empty.json: metric 'accuracy' is not a number; "),
         (

@@ -187,23 +187,23 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 FAILING = (
     "version: 1\nname: p\nstages:\n" + VALIDATE + "      - {id: low, type: threshold, metric: accuracy, max: 0.5}\n"
 )
-WAIVED = FAILING + 'waivers:\n  - {check: low, reason: r, approved_by: x, expires: "2026-11-21"'
+WAIVED = FAILING + 'waivers:\n  - {check: low, reason: r, approved_by: x, expires: "2025-11-21"'
 
 
 def test_a_waiver_of_that_day_counts_on_the_days_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], at: Callable[[str], None]
 ) -> None:
     """And neither its end nor the policy's own makes a report of before them another."""
-    folder = make(tmp_path / "p", policy=WAIVED + '}\nexpires: "2026-11-22"\n')
-    at("2026-11-21")
+    folder = make(tmp_path / "p", policy=WAIVED + '}\nexpires: "2025-11-22"\n')
+    at("2025-11-21")
     assert gates(folder, capsys, "validate-gate --metrics metrics.json").exit_code == 0
-    at("2027-06-01")
+    at("2026-06-01")
     said = replay(folder / ".gates/reports/validate-gate/report.json", capsys)
     assert said.exit_code == 0, said.err
-    assert "as of 2026-11-21, as the audit log says too" in said.out
+    assert "as of 2025-11-21, as the audit log says too" in said.out
     assert gates(folder, capsys, "validate-gate --metrics metrics.json").exit_code == 2
     whole = json.loads((report := folder / ".gates/reports/validate-gate/report.json").read_text())
-    for day, exit_code in (("2026-11-20", 0), ("2026-11-19", 1), ("2026-11-22", 2)):  # the log may be a midnight later
+    for day, exit_code in (("2025-11-20", 0), ("2025-11-19", 1), ("2025-11-22", 2)):  # the log may be a midnight later
         whole["run"]["started"] = f"{day}T23:59:59+00:00"
         report.write_text(json.dumps(whole))
         assert replay(report, capsys).exit_code == exit_code, day
@@ -216,7 +216,7 @@ def test_a_waiver_for_a_registered_version_counts_for_its_bytes(
     folder = make(tmp_path / "p", policy=f'{WAIVED}, model_version: "42"}}\n')
     (folder / "model").mkdir()
     (folder / "model/MLmodel").write_text("flavors: {}\n")
-    at("2026-11-21")
+    at("2025-11-21")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli, "_backend", lambda name, context: Registry(model_digest(folder / "model"), version))
         said = gates(folder, capsys, "validate-gate --model model --metrics metrics.json")

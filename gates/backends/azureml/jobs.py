@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gates import confidential
 from gates.backends.azureml import job_outputs
 from gates.backends.azureml.asked_job import identity_of
-from gates.backends.azureml.job_log import follow
+from gates.backends.azureml.job_log import follow, heed, heeded
 from gates.backends.azureml.submission import cancel, find_or_submit
 from gates.errors import Cancelled, JobFailed
 from gates.files import write_whole
@@ -62,7 +62,6 @@ def run(
     """
     identity = identity_of(asked)
     note = asked.pending / f"{identity[7:23]}.json"
-    name = find_or_submit(asked, workspace, identity, note, say)
     lines: list[str] = []
 
     def hear(line: str) -> None:
@@ -71,11 +70,14 @@ def run(
         lines.append(line)
         on_line(line)
 
-    try:
-        status = follow(workspace, name, hear, whole=lambda: job_outputs.log_of(storage, name))
-    except (Cancelled, KeyboardInterrupt):
-        cancel(workspace, name, say)
-        raise
+    with heeded() as told:
+        name = find_or_submit(asked, workspace, identity, note, say)
+        try:
+            heed(told)
+            status = follow(workspace, name, hear, whole=lambda: job_outputs.log_of(storage, name), told=told)
+        except (Cancelled, KeyboardInterrupt):
+            cancel(workspace, name, say)
+            raise
     folder = work / name
     write_whole(folder / "log.txt", "".join(f"{line}\n" for line in lines))
     if status != "Completed":

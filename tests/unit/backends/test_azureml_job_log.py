@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Any
 
 import pytest
 
 from gates.backends.azureml import job_log
-from gates.errors import Unavailable
+from gates.errors import Cancelled, Unavailable
 
 LOG = ("first", "second", "third")
 
@@ -95,6 +97,52 @@ def test_a_job_that_is_gone_and_a_log_out_of_reach_for_long_are_said(monkeypatch
     with pytest.raises(Unavailable, match="job train-1 goes on"):
         follow(Job((1, SaysNothing("503")), statuses=("Running",)))
     assert follow(Job((1, None), (3, None), statuses=("Running", "Completed")))[0] == "Completed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_the_sdk_swallows_is_heeded_before_its_next_wait(number: signal.Signals) -> None:
+    """What the handler raises ends in some `except Exception` of the SDK's, and it streams on."""
+
+    def cancel(number: int, _: object) -> None:
+        raise Cancelled(number)
+
+    class Deaf(Job):
+        def stream(self, name: str) -> None:
+            print(LOG[0])
+            try:
+                signal.raise_signal(number)
+            except Exception:
+                print(LOG[1])
+            sys.stdout.flush()
+            print(LOG[2])
+
+    before = signal.signal(number, cancel)
+    try:
+        heard: list[str] = []
+        with pytest.raises(Cancelled) as raised, job_log.heeded() as told:
+            job_log.follow(Deaf(statuses=("Running",)), "n", heard.append, whole=lambda: "", told=told)  # type: ignore[arg-type]  # as above
+        assert raised.value.signal_number == number
+        assert heard == list(LOG[:2])
+        assert signal.getsignal(number) is cancel
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_last_line_without_an_end_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(Job):
+        def stream(self, name: str) -> None:
+            print(LOG[0], end="")
+
+    assert follow(Short(statuses=("Completed",))) == ("Completed", [LOG[0]])
+    heard: list[str] = []
+    status = job_log.follow(Job((0, None), statuses=("Completed",)), "n", heard.append, whole=lambda: "a\nb")  # type: ignore[arg-type]  # as above
+    assert (status, heard) == ("Completed", ["a", "b"])
+
+
+def test_who_hears_a_line_may_print_it(capsys: pytest.CaptureFixture[str]) -> None:
+    job = Job((3, None), statuses=("Completed",))
+    job_log.follow(job, "n", lambda line: print(f"heard {line}"), whole=lambda: "")  # type: ignore[arg-type]  # as above
+    assert capsys.readouterr().out.splitlines() == [f"heard {line}" for line in LOG]
 
 
 def test_a_signature_in_a_line_is_not_heard() -> None:

@@ -1,8 +1,8 @@
 """Do intervals cover and verdicts err as they say? Simulations with fixed seeds: `python benchmarks/calibration.py
 [RUNS] [PART ...]`, parts: coverage, regressions, margin, power, watching, families.
 
-RUNS (1,000 without) is of each line of coverage and families; lines of `margin` and `watching` take ten times as many,
-or as many where one run is slow. Truths are exact (calibration_data). Prints a table; a figure outside its range,
+RUNS (1,000 without) is of each line of coverage and families; lines of margin and watching take ten times as many.
+Truths are exact (calibration_data). Prints a table; a figure outside its range,
 allowing three standard errors of the simulation, is marked and makes the exit code 1.
 """
 
@@ -145,7 +145,7 @@ def margin(runs: int) -> Iterator[Row]:
             for n in NS:
                 sign = 1.0 if METRICS[name].greater_is_better else -1.0
                 truth = (candidate.truth[name] - champion.truth[name]) * sign
-                many = runs if name in SLOW and n == 5000 else 10 * runs
+                many = 10 * runs
                 rng, passed = np.random.default_rng([n, *name.encode()]), 0
                 for i in range(many):
                     found = METRICS[name].difference(*pair(rng, n), seed=i).estimate

@@ -22,6 +22,7 @@ import scipy.special  # noqa: F401  # counted as an import, not as work
 from gates.checks import CHECKS
 from gates.checks.spec import Settings
 from gates.evidence import Evidence, Predictions
+from gates.stats import spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +55,20 @@ POLICY: list[dict[str, Any]] = [
 
 
 def evidence(rows: int) -> Evidence:
-    rng = np.random.default_rng(1)
-    target = (rng.random(rows) < 0.2).astype(np.int64)
-    groups = {"sex": rng.choice(["F", "M"], rows), "region": rng.choice(["north", "south", "east", "west"], rows)}
-
-    def model(noise: float) -> Predictions:
-        scores = 1 / (1 + np.exp(-(2 * target - 1.0 + rng.normal(0, noise, rows))))
-        return Predictions(target, (scores > 0.5).astype(np.int64), scores, (0, 1), 1, groups)
-
-    return Evidence(candidate=model(1.0), champion=model(1.05))
+    """Columns as they are read: those that outgrow the budget stand in files."""
+    rng, label = np.random.default_rng(1), np.int64
+    target, regions = spill.empty(rows, label), np.array(["north", "south", "east", "west"])
+    groups = {"sex": spill.empty(rows, "U1"), "region": spill.empty(rows, "U5")}
+    models = [(noise, spill.empty(rows, label), spill.empty(rows, np.float64)) for noise in (1.0, 1.05)]
+    for part in spill.parts(target, *groups.values(), *(column for model in models for column in model[1:])):
+        n = part.stop - part.start
+        target[part] = rng.random(n) < 0.2
+        groups["sex"][part], groups["region"][part] = rng.choice(["F", "M"], n), rng.choice(regions, n)
+        for noise, answer, scores in models:
+            scores[part] = 1 / (1 + np.exp(-(2 * target[part] - 1.0 + rng.normal(0, noise, n))))
+            answer[part] = scores[part] > 0.5
+    candidate, champion = (Predictions(target, answer, scores, (0, 1), 1, groups) for _, answer, scores in models)
+    return Evidence(candidate=candidate, champion=champion)
 
 
 def section(rows: int = 100_000) -> list[str]:

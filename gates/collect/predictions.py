@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gates.collect.tables import column_names, read_table, to_numpy
+from gates.collect import long
+from gates.collect.tables import column_names, is_csv, read_table, to_numpy
 from gates.errors import InvalidInput
 from gates.evidence import Predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -39,21 +40,27 @@ def read(path: Path, shape: Shape, what: str) -> Predictions:
     scores = [name for name in names if name == SCORE or name.startswith(SCORE + "_")]
     extra = [name for name in ("row_id",) if name in names]
     wanted = list(dict.fromkeys([shape.target, "prediction", *shape.groups, *scores, *extra]))
-    table = read_table(path, wanted, what)
-    if table.num_rows == 0:
+    many = 0 if is_csv(path) else long.rows(path)
+    table = None if many else read_table(path, wanted, what)
+    if table is not None and table.num_rows == 0:
         raise InvalidInput(f"{what} has no rows", file=path, hint="no rows decide nothing")
+    schema = table.schema if table is not None else long.schema(path, wanted, what)
     for name in wanted:
-        _fits(name, table.column(name).type, path, what, score=name in scores)
-    target = to_numpy(table.column(shape.target))
-    matrix, labels = _scores(table, scores, shape, target)
+        _fits(name, schema.field(name).type, path, what, score=name in scores)
+
+    def column(name: str) -> Any:
+        return long.column(path, name) if table is None else to_numpy(table.column(name))
+
+    target = column(shape.target)
+    matrix, labels = _scores(column, scores, shape, target)
     return Predictions(
         target=target,
-        prediction=to_numpy(table.column("prediction")),
+        prediction=column("prediction"),
         scores=matrix,
         labels=labels,
         positive_label=_positive(shape, target, path, what),
-        groups={name: to_numpy(table.column(name)) for name in shape.groups},
-        row_id=to_numpy(table.column("row_id")) if extra else None,
+        groups={name: column(name) for name in shape.groups},
+        row_id=column("row_id") if extra else None,
     )
 
 
@@ -87,25 +94,23 @@ def join(data: Path, scored: Path, shape: Shape, out: Path) -> None:
     pq.write_table(table.replace_schema_metadata(None), out, compression="zstd")
 
 
-def _scores(table: pa.Table, names: Sequence[str], shape: Shape, target: Any) -> tuple[Any, tuple[Any, ...]]:
+def _scores(
+    column: Callable[[str], Any], names: Sequence[str], shape: Shape, target: Any
+) -> tuple[Any, tuple[Any, ...]]:
     """(n,) probabilities of the positive label, or (n, k) with the labels of the columns, or None."""
     import numpy as np
 
     if not names:
         return None, ()
     if SCORE in names:
-        return to_numpy(table.column(SCORE)).astype(np.float64), ()
-    by_text = {str(value): value for value in np.unique(target.astype(str)).tolist()}
+        return column(SCORE).astype(np.float64, copy=False), ()
     real = {str(value): value for value in _uniques(target)}
-    labels = tuple(
-        real.get(name[len(SCORE) + 1 :], by_text.get(name[len(SCORE) + 1 :], name[len(SCORE) + 1 :])) for name in names
-    )
-    matrix = np.column_stack([to_numpy(table.column(name)).astype(np.float64) for name in names])
+    labels = tuple(real.get(name[len(SCORE) + 1 :], name[len(SCORE) + 1 :]) for name in names)
     if shape.positive_label is not None:
-        for k, name in enumerate(names):
+        for name in names:
             if name[len(SCORE) + 1 :] == str(shape.positive_label):
-                return np.ascontiguousarray(matrix[:, k]), labels
-    return matrix, labels
+                return column(name).astype(np.float64, copy=False), labels
+    return np.column_stack([column(name).astype(np.float64) for name in names]), labels
 
 
 def _uniques(target: Any) -> list[Any]:
@@ -113,7 +118,12 @@ def _uniques(target: Any) -> list[Any]:
 
     if target.dtype == object:
         return sorted({value for value in target.tolist() if value is not None}, key=str)
-    return [value.item() for value in np.unique(target)]
+    from gates.stats import spill
+
+    seen: set[Any] = set()
+    for (block,) in spill.blocks(target):
+        seen.update(np.unique(block).tolist())
+    return sorted(seen)
 
 
 def _positive(shape: Shape, target: Any, path: Path, what: str) -> Any:

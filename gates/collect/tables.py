@@ -27,14 +27,10 @@ def read_table(path: Path, columns: Sequence[str] | None, what: str) -> pa.Table
         raise InvalidInput(f"{what} not found", file=path, hint="check the path")
     if path.stat().st_size == 0:
         raise InvalidInput(f"{what} is empty", file=path, hint="an empty file decides nothing")
-    csv = _is_csv(path)
+    csv = is_csv(path)
     try:
         names = pcsv.open_csv(path).schema.names if csv else pq.read_schema(path).names
-        for name in columns or ():
-            if name not in names:
-                raise InvalidInput(f"{what} has no column '{name}'", file=path, hint=did_you_mean(name, names))
-            if names.count(name) > 1:
-                raise InvalidInput(f"{what} has the column '{name}' {names.count(name)} times", file=path)
+        require(columns or (), names, path, what)
         if csv:
             options = pcsv.ConvertOptions(include_columns=list(columns) if columns else None, strings_can_be_null=True)
             return pcsv.read_csv(path, convert_options=options)
@@ -46,7 +42,16 @@ def read_table(path: Path, columns: Sequence[str] | None, what: str) -> pa.Table
         ) from error
 
 
-def _is_csv(path: Path) -> bool:
+def require(columns: Sequence[str], names: Sequence[str], path: Path, what: str) -> None:
+    """Raises errors.InvalidInput for a column that is not among the names of the file, or twice."""
+    for name in columns:
+        if name not in names:
+            raise InvalidInput(f"{what} has no column '{name}'", file=path, hint=did_you_mean(name, names))
+        if names.count(name) > 1:
+            raise InvalidInput(f"{what} has the column '{name}' {names.count(name)} times", file=path)
+
+
+def is_csv(path: Path) -> bool:
     """By suffix; by its first bytes where there is none: evidence files are named by digest."""
     if path.suffix:
         return path.suffix.lower() == ".csv"
@@ -62,7 +67,7 @@ def read_schema(path: Path, what: str) -> Mapping[str, str]:
     """Names and Arrow types of the columns."""
     import pyarrow.parquet as pq
 
-    if not path.is_file() or path.stat().st_size == 0 or _is_csv(path):
+    if not path.is_file() or path.stat().st_size == 0 or is_csv(path):
         table = read_table(path, None, what)
         return {field.name: str(field.type) for field in table.schema}
     import pyarrow as pa

@@ -80,7 +80,7 @@ def _ranked(
     ordered, label, *others = order.ascending(scores, positive, *carried)
     component = spill.empty(len(label), np.float64)
     twice_won = hits_before = misses_before = 0
-    for step in order.steps(ordered, label):
+    for step in order.steps(ordered, label, component):
         misses = step.rows - step.hits
         won = 2 * (misses_before + np.cumsum(misses)) - misses  # twice the negatives below, ties once
         lost = 2 * (hits_before + np.cumsum(step.hits)) - step.hits

@@ -106,10 +106,10 @@ class Steps:
     rows: NDArray[np.int64]
 
 
-def steps(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Iterator[Steps]:
+def steps(scores: NDArray[np.float64], positive: NDArray[np.bool_], *written: NDArray[Any]) -> Iterator[Steps]:
     """All rows, which are in ascending order of score, in stretches that part no two of equal score.
 
-    Only a stretch of one score is longer than BUCKET rows.
+    Only a stretch of one score is longer than BUCKET rows. written: columns whose pages are given back too.
     """
     n, start, walked = len(scores), 0, 0
     while start < n:
@@ -118,14 +118,14 @@ def steps(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Iterator[
             first = int(np.searchsorted(scores[start:stop], scores[stop], side="left")) + start
             stop = first if first > start else start + _run(scores[start:])
         if stop - start > BUCKET:
-            hits = sum(int(np.count_nonzero(block)) for (block,) in spill.blocks(positive[start:stop]))
+            hits = sum(int(np.count_nonzero(block)) for (block,) in spill.blocks(positive[start:stop], size=BUCKET))
             yield Steps(start, stop, np.array([hits]), np.array([stop - start]))
         else:
             yield _counted(start, stop, np.asarray(scores[start:stop]), np.asarray(positive[start:stop]))
         walked += stop - start
         if walked >= spill.KEPT:
             walked = 0
-            spill.release(scores, positive)
+            spill.release(scores, positive, *written)
         start = stop
 
 
@@ -150,8 +150,11 @@ def write(
     of_miss: NDArray[np.float64],
 ) -> None:
     """Each row's value, by whether it is positive; of_hit, of_miss: (u,) by score."""
-    for inside in spill.parts(positive[step.start : step.stop]):
-        here = slice(step.start + inside.start, step.start + inside.stop)
-        many = None if len(step.rows) in (1, step.stop - step.start) else step.rows
-        hit, miss = ((of if many is None else np.repeat(of, many)) for of in (of_hit, of_miss))
-        out[here] = np.where(np.asarray(positive[here]), hit, miss)
+    n = step.stop - step.start
+    if len(step.rows) not in (1, n):
+        of_hit, of_miss = np.repeat(of_hit, step.rows), np.repeat(of_miss, step.rows)
+    for start in range(0, n, BUCKET):
+        part = slice(start, min(n, start + BUCKET))
+        here = slice(step.start + part.start, step.start + part.stop)
+        one = len(of_hit) == 1
+        out[here] = np.where(positive[here], of_hit if one else of_hit[part], of_miss if one else of_miss[part])

@@ -208,7 +208,7 @@ def _ap_by_score(
         terms.add(step.hits * above / rows_above)
     whole, done = terms.value, np.zeros(3)
     value, left_out, mean = whole / positives, spill.empty(n, np.float64), exact.Sum()
-    for step, above, rows_above in _from_above(ordered, label, positives):
+    for step, above, rows_above in _from_above(ordered, label, positives, left_out):
         fewer = np.maximum(rows_above - 1.0, 1.0)  # the only row at the top leaves nothing: its term is 0 either way
         parts = np.stack([step.hits * above / rows_above, step.hits * above / fewer, step.hits / fewer])
         sums = np.cumsum(np.concatenate([done[:, None], parts], axis=1), axis=1)
@@ -222,11 +222,11 @@ def _ap_by_score(
 
 
 def _from_above(
-    ordered: NDArray[np.float64], positive: NDArray[np.bool_], positives: int
+    ordered: NDArray[np.float64], positive: NDArray[np.bool_], positives: int, *written: NDArray[Any]
 ) -> Iterator[tuple[order.Steps, NDArray[np.float64], NDArray[np.float64]]]:
     """Each stretch of steps with A and B of its scores."""
     above, rows_above = positives, len(ordered)
-    for step in order.steps(ordered, positive):
+    for step in order.steps(ordered, positive, *written):
         hits, rows = np.cumsum(step.hits), np.cumsum(step.rows)
         yield step, (above - hits + step.hits).astype(np.float64), (rows_above - rows + step.rows).astype(np.float64)
         above, rows_above = above - int(hits[-1]), rows_above - int(rows[-1])

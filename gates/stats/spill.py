@@ -55,6 +55,8 @@ def parts(*columns: NDArray[Any], size: int | None = None) -> Iterator[slice]:
 def release(*columns: NDArray[Any]) -> None:
     """Give back the memory behind columns in files; their values stay in the files."""
     for column in columns:
-        mapped = getattr(column, "_mmap", None)
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        base: Any = column
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = getattr(base, "base", None)
+        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)

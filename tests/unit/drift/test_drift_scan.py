@@ -413,6 +413,20 @@ def test_text_of_the_same_kind_is_no_drift_and_of_another_is() -> None:
         assert loud.oov_p < 1e-10
 
 
+def test_lengths_of_texts_have_the_figures_of_the_numbers() -> None:
+    """Counted on both sides, never unfolded; of lengths that only one side has, and of gaps between them."""
+    rng = np.random.default_rng(13)
+    lengths = [rng.integers(8, 90, 1_500) // 3 * 3 + 12, rng.integers(1, 60, 1_200) // 2 * 2 + 12]
+    said = [[f"{i:012d}" + "x" * (size - 12) for i, size in enumerate(side)] for side in lengths]
+    numbers, found = one(*lengths), one(*said)
+    assert found.kind == "text"
+    for key in ("n_ref", "n_cur", "ks", "p", "psi", "psi_raw", "js", "tail_difference", "tail_p", "range_ref"):
+        assert getattr(found, key) == getattr(numbers, key), key
+    assert (found.range_cur, found.histogram) == (numbers.range_cur, numbers.histogram)
+    assert found.w1 == pytest.approx(numbers.w1, rel=1e-12)
+    assert found.w1_scaled == pytest.approx(numbers.w1_scaled, rel=1e-12)
+
+
 def test_what_cannot_be_compared_says_so() -> None:
     found = one(pa.array([["a"]] * 3), pa.array([["b"]] * 3))
     assert (found.kind, found.ks, found.psi, found.p) == ("unknown", None, None, None)

@@ -39,6 +39,7 @@ RULES = [
     {"id": "E", "defaultConfiguration": {"level": "error"}},
     {"id": "N", "defaultConfiguration": {"level": "note"}},
     {"id": "P"},
+    {"defaultConfiguration": {"level": "error"}},  # nameless: no result's by its name
 ]
 
 

@@ -6,6 +6,7 @@ Models are asked in another process, which a unit test may not start: here that 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,9 @@ def test_what_must_be_explained_is_explained_by_the_process_that_answers(
     asked.calls.clear()
     assert gathered("one").lacking == {}
     assert asked.calls == []
+    shutil.rmtree(scorer.cache / "predictions")
+    assert gathered("one").lacking == {}
+    assert [call.get("explain_rows", 0) for call in asked.calls] == [0, 0]  # the explanations were kept
     asked.error, asked.only_explaining = Unavailable("it cannot be explained"), True
     into = gathered("two")
     assert "it cannot be explained" in into.lacking["explanations"]

@@ -117,7 +117,7 @@ def test_what_must_be_explained_is_explained_by_the_process_that_answers(
     needs = [Need("explanations", options={"sample": n}) for n in (5, 8)]
     sides = [Subject(tmp_path / name, f"sha256:{name}") for name in "mc"]
 
-    def gathered(fresh: str) -> Gathering:
+    def gathered(fresh: str, needs: list[Need] = needs) -> Gathering:
         into = Gathering(stores.Store(tmp_path / fresh), Shape("y"), data, f"sha256:{fresh}", scorer, tmp_path)
         into.candidate(sides[0], needs)
         into.champion(sides[1])
@@ -132,6 +132,9 @@ def test_what_must_be_explained_is_explained_by_the_process_that_answers(
     shutil.rmtree(scorer.cache / "predictions")
     assert gathered("one").lacking == {}
     assert [call.get("explain_rows", 0) for call in asked.calls] == [0, 0]  # the explanations were kept
+    asked.calls.clear()
+    assert gathered("one", [Need("explanations", options={"sample": 20})]).lacking == {}
+    assert [call.get("explain_rows", 0) for call in asked.calls] == [20, 20]  # but not those of other rows
     asked.error, asked.only_explaining = Unavailable("it cannot be explained"), True
     into = gathered("two")
     assert "it cannot be explained" in into.lacking["explanations"]

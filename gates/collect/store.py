@@ -13,7 +13,7 @@ from gates.collect import live, metrics_file, predictions
 from gates.document import read_bytes
 from gates.errors import InvalidInput
 from gates.evidence import Evidence
-from gates.files import write_whole
+from gates.files import CHUNK, copy_by_digest, sha256_of, write_whole
 from gates.verdict import EvidenceItem
 
 if TYPE_CHECKING:
@@ -66,7 +66,11 @@ class Store:
         self.items: list[EvidenceItem] = []
 
     def add_file(self, name: str, path: Path, *, self_reported: bool = False) -> None:
-        self.add_bytes(name, read_bytes(path, f"evidence '{name}'"), self_reported=self_reported)
+        if path.is_file() and path.stat().st_size > CHUNK:
+            sha256 = copy_by_digest(path, self.folder)
+            self.items.append(EvidenceItem(name, f"sha256:{sha256}", self_reported))
+        else:
+            self.add_bytes(name, read_bytes(path, f"evidence '{name}'"), self_reported=self_reported)
 
     def add_bytes(self, name: str, raw: bytes, *, self_reported: bool = False) -> None:
         sha256 = hashlib.sha256(raw).hexdigest()
@@ -168,7 +172,7 @@ def _verified(folder: Path, item: EvidenceItem) -> Path:
         raise InvalidInput(
             f"evidence '{item.name}' is missing", file=path, hint="keep the report's evidence folder beside it"
         )
-    if hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+    if sha256_of(path) != path.name:
         raise InvalidInput(
             f"evidence '{item.name}' was changed", file=path, hint="its bytes no longer have the digest of the report"
         )

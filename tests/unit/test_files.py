@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
 from gates.errors import Unavailable
-from gates.files import write_whole
+from gates.files import copy_by_digest, sha256_of, write_whole
 
 
 def test_a_file_is_made_with_its_folder_and_replaced(tmp_path: Path) -> None:
@@ -51,3 +52,15 @@ def test_an_interrupt_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         write_whole(tmp_path / "f.txt", "new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_file_is_kept_under_its_digest(tmp_path: Path) -> None:
+    source = tmp_path / "predictions.parquet"
+    source.write_bytes(b"0123456789" * 1_000_000)
+    digest = copy_by_digest(source, tmp_path / "evidence")
+    assert digest == hashlib.sha256(source.read_bytes()).hexdigest() == sha256_of(source)
+    assert [path.name for path in (tmp_path / "evidence").iterdir()] == [digest]
+    assert (tmp_path / "evidence" / digest).read_bytes() == source.read_bytes()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(Unavailable, match="cannot write"):
+        copy_by_digest(source, tmp_path / "file" / "evidence")

@@ -35,6 +35,16 @@ def test_what_is_a_table_already_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x\n1\n")
     assert as_table(tmp_path, tmp_path / "t") == tmp_path
     assert as_table(tmp_path / "a.csv", tmp_path / "t") == tmp_path / "a.csv"
+    (tmp_path / "b.jsonl").write_text(event([{"x": 1}], "t"))  # beside a table, it is no collector's folder
+    assert as_table(tmp_path, tmp_path / "t") == tmp_path
+
+
+def test_hours_are_read_in_their_order_into_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    for hour in ("03", "00", "02", "01"):
+        (tmp_path / "stored" / hour).mkdir(parents=True)
+        (tmp_path / "stored" / hour / "a.jsonl").write_text(event([{"hour": hour}], f"2026-01-01T{hour}:00:00Z"))
+    made = as_table(tmp_path / "stored", tmp_path / "deep/er/collected.parquet")
+    assert pq.read_table(made).column("hour").to_pylist() == ["00", "01", "02", "03"]
 
 
 @pytest.mark.parametrize(

@@ -475,3 +475,14 @@ def test_figures_do_not_hold_numpy_values() -> None:
     found = replace(one([1.0, 2.0], [2.0, 3.0]), histogram=None)
     for value in vars(found).values():
         assert not isinstance(value, np.generic), value
+
+
+def test_categories_rarer_than_a_thousandth_share_one_cell_of_psi() -> None:
+    """Ten words of one row each, beside one word of ten rows: the cell of all rare ones has not moved."""
+    ref = ["a"] * 10_490 + [f"rare {i}" for i in range(10)]
+    cur = ["a"] * 10_490 + ["rare 3"] * 10
+    found = one(ref, cur)
+    assert found.psi_raw == pytest.approx(0.0, abs=1e-12)
+    assert len(found.lost) == 9
+    eleven = ["b"] * 11
+    assert (one(ref + eleven, cur + eleven * 3).psi_raw or 0.0) > 1e-4, "b holds more than a thousandth"

@@ -83,6 +83,7 @@ def test_an_action_is_allowed_when_one_role_allows_it_and_does_not_take_it_out()
     everything = {"actions": ["*"], "notActions": []}
     reader = {"actions": ["*/read"]}
     assert rights.missing([everything]) == {}
+    assert rights.missing([{"actions": ["Another/read", "*"]}]) == {}
     assert set(rights.missing([])) == set(rights.NEEDED)
     assert f"{OF}/jobs/write" in rights.missing([reader])["train"]
     assert f"{OF}/jobs/read" not in rights.missing([reader])["train"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from small_project import make
 from gates import canonical
 from gates.backends import ModelVersion, RanThere
 from gates.errors import Conflict, InvalidInput, JobFailed, Refused, Unavailable
+from gates.lineage.digest import model_digest
 from gates.steps import gate_elsewhere
 from gates.steps.gate_inside import Champion, Request
 from gates.verdict import CheckResult, EvidenceItem, GateReport, Status, Verdict
@@ -210,6 +212,10 @@ def test_what_goes_along_is_this_package_and_what_judging_needs(there: Callable[
         code = job.parent / "code"
         seen["files"] = {path.name for path in code.iterdir()}
         seen["own"] = (code / "gates/steps/gate_inside.py").is_file()
+        below = code / "state/lineage"
+        seen["lineage"] = [path.relative_to(below).as_posix() for path in below.rglob("*") if path.is_file()]
+        shutil.rmtree(tmp_path / "p/.gates/lineage", ignore_errors=True)  # it has no statement that a gate could follow
+        seen["project"] = json.loads((code / "mlops.yml").read_text())
         seen["request"] = json.loads((code / "request.json").read_text())
         asked = seen["request"]
         made = replace(
@@ -221,11 +227,17 @@ def test_what_goes_along_is_this_package_and_what_judging_needs(there: Callable[
         evidence(folder)
         return RanThere("validate-gate-1", folder)
 
+    lineage = tmp_path / "p/.gates/lineage" / model_digest(tmp_path / "p/m")[7:39]
+    lineage.mkdir(parents=True)
+    (lineage / "profile.gates").write_text("")
     ended, out = there(ran)
+    assert seen["lineage"] == [f"{lineage.name}/profile.gates"]
+    assert seen["inputs"]["data"] == {"type": "uri_file", "path": str(tmp_path / "p/data.csv")}
     assert (ended.exit_code, out.verdict, out.failed_checks) == (1, "FAIL", "a")
     assert seen["own"]
-    assert seen["files"] == {"gates", "policy.yml", "request.json", "mlops.yml"}
+    assert seen["files"] == {"gates", "policy.yml", "request.json", "mlops.yml", "state"}
     assert seen["compute"] == "azureml:cpu"
+    assert (seen["project"]["evaluate"]["target"], seen["project"]["evaluate"]["compute"]) == ("y", None)
     assert seen["request"]["day"] == "2026-01-01"
     pip = seen["conda"]["dependencies"][-1]["pip"]
     assert [line for line in pip if line.lower().startswith("numpy")] == ["NumPy==1.26.4  # pinned"]

@@ -160,6 +160,21 @@ def test_batches_and_threads_give_the_same_figures(memory: int) -> None:
         assert a.w1 == pytest.approx(b.w1, rel=1e-12)
 
 
+def test_batches_add_what_lies_beyond_the_profile_and_what_is_infinite() -> None:
+    """Values on both sides of all points in every batch; then an infinite one in the first batch, or the last."""
+    rng = np.random.default_rng(14)
+    profile = build(source(x=rng.normal(size=2000)), points=50)
+    wide = rng.permutation(np.linspace(-50.0, 50.0, 1500))
+    whole, parts = (scan(profile, source(x=wide), memory=memory)[0] for memory in (2**31, 3000))
+    assert whole.w1 == pytest.approx(25, abs=1.0)
+    assert parts.w1 == pytest.approx(whole.w1, rel=1e-12)
+    for place in (0, -1):
+        wide[place] = np.inf
+        found = scan(profile, source(x=wide), memory=3000)[0]
+        assert (found.w1, found.reason != "") == (None, True)
+        wide[place] = 0.0
+
+
 def test_two_files_that_do_not_fit_are_compared_by_profile_and_say_so() -> None:
     rng = np.random.default_rng(8)
     x, y = rng.normal(size=90_000), rng.normal(size=30_000) + 0.05

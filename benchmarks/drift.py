@@ -208,6 +208,7 @@ def measure(size: str, folder: Path, peers: dict[str, str], runs: int) -> dict[s
     for number in range(runs + (size == "S")):  # S warms the caches of files and of compiled modules
         for name, one in racing.items():
             taken = run(one)
+            print(f"{size}, run {number}, {name}: {taken[0]:.2f} CPU s, {taken[2]:.0f} MB", file=sys.stderr, flush=True)
             if number or size != "S":
                 seen[name].append(taken)
     medians = {}

@@ -164,3 +164,17 @@ def test_values_near_the_largest_float_do_not_overflow() -> None:
     held = build(from_table(pa.table({"x": [1e308, -1e308, 1.7e308]}))).columns["x"].sketch
     assert held is not None
     assert held.mean == pytest.approx(1.7e308 / 3, rel=1e-12)
+
+
+def test_as_many_categories_as_the_cap_are_categories_still() -> None:
+    """Of the whole and of parts that were merged; one more makes both text."""
+    parts = [from_table(pa.table({"x": [f"k{i}" for i in range(*span)]})) for span in ((0, 6), (4, 10))]
+    for cap, kind in ((10, "categorical"), (9, "text")):
+        assert merge_all([build(part, category_cap=cap) for part in parts]).columns["x"].kind == kind
+
+
+def test_a_column_recorded_in_parts_keeps_few_points() -> None:
+    values = np.random.default_rng(3).normal(size=20_000)
+    held = build(from_table(pa.table({"x": pa.array(values)})), points=101, memory=8_000).columns["x"].sketch
+    assert held is not None
+    assert (held.n, len(held.points) <= 4 * 101) == (20_000, True)

@@ -171,6 +171,8 @@ def test_as_many_categories_as_the_cap_are_categories_still() -> None:
     parts = [from_table(pa.table({"x": [f"k{i}" for i in range(*span)]})) for span in ((0, 6), (4, 10))]
     for cap, kind in ((10, "categorical"), (9, "text")):
         assert merge_all([build(part, category_cap=cap) for part in parts]).columns["x"].kind == kind
+        whole = from_table(pa.table({"x": [f"k{i}" for i in range(10)]}))
+        assert build(whole, category_cap=cap).columns["x"].kind == kind
 
 
 def test_a_column_recorded_in_parts_keeps_few_points() -> None:

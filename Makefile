@@ -31,7 +31,7 @@ unit: .venv/complete ## tests that start no process and open no socket
 
 real: .venv/complete $(NODE_MODULES) $(AZURITE) ## tests with the real parts: act, MLflow, model servers, processes, a browser
 	@.ci/browser.sh
-	@$(BIN)/python -m pytest tests/real -n $(JOBS) --dist loadfile
+	@$(BIN)/python -m pytest tests/real -n $$(($(JOBS) + 1)) --dist loadfile # they wait as often as they work
 
 azure: .venv/complete ## a few tests on the real workspace that AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and AZURE_ML_WORKSPACE name
 	@GATES_AZURE=1 GATES_AZURE_RUN="-$$(date +%s)" $(BIN)/python -m pytest tests/real/test_azure_workspace.py -n0 --timeout 3600

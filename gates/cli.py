@@ -42,10 +42,13 @@ exit codes:
   130, 143  cancelled; can be resumed"""
 
 
+_AGAIN = 0.05
+"""Seconds until a cancellation that was swallowed is raised again."""
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The command `gates`."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _cancel)
+    take_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone is told all the same
@@ -279,5 +282,26 @@ def top_help() -> str:
     )
 
 
+def take_signals() -> None:
+    """SIGINT and SIGTERM raise Cancelled, wherever the process is.
+
+    Python lets nothing out of a callback of its garbage collector: what was raised there is raised again soon after.
+    """
+    others = sys.unraisablehook
+
+    def swallowed(what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, Cancelled):
+            others(what)
+            return
+        number = what.exc_value.signal_number
+        signal.signal(signal.SIGALRM, lambda _, frame: _cancel(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+
+    sys.unraisablehook = swallowed
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _cancel)
+
+
 def _cancel(number: int, _: FrameType | None) -> NoReturn:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     raise Cancelled(number)

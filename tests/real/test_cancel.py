@@ -139,3 +139,32 @@ def test_the_runners_way_of_cancelling(tmp_path: Path) -> None:
     assert set(pids) < set(children), "the MLflow server is among them"
     _, said = cancel(process, lambda: os.killpg(process.pid, signal.SIGINT), children)
     assert process.returncode == 130, said
+
+
+SWALLOWED = """\
+import os, signal, sys, time, weakref
+from gates import cli
+from gates.errors import Cancelled
+
+class Thing: pass
+
+def gone(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.01)
+
+cli.take_signals()
+thing = Thing()
+reference = weakref.ref(thing, gone)
+try:
+    del thing
+    print("swallowed", flush=True)
+    time.sleep(60)
+except Cancelled as cancelled:
+    print("cancelled by", cancelled.signal_number)
+"""
+
+
+def test_a_signal_that_comes_while_python_collects_garbage_is_not_lost() -> None:
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "swallowed\ncancelled by 15\n", done.stderr
+    assert done.stderr == ""

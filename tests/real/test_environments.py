@@ -171,6 +171,7 @@ def test_settings_that_bind_to_our_interpreter_do_not_reach_the_other(tmp_path: 
         "UV_INDEX": "i",
         "HTTPS_PROXY": "p",
         "SSL_CERT_FILE": "c",
+        "OMP_WAIT_POLICY": "passive",
     }
 
 

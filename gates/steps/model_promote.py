@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gates.errors import InvalidInput, Refused
-from gates.files import write_whole
 from gates.inputs import option, output
 from gates.lineage.audit import Event
 from gates.lineage.folder import STATEMENTS
 from gates.lineage.verify import verify_for_promotion
-from gates.steps import records, sharing
+from gates.steps import judged, records, sharing
 from gates.steps.lineage_show import version_of
 from gates.steps.step import Common, CommonOutputs, Context, Ended
 
@@ -99,13 +98,14 @@ def _take(came: Path, ours: LineageFolder) -> None:
     if not said.startswith(have):
         raise Refused("the lineage that came says otherwise than the one here", file=ours.path / STATEMENTS,
                       hint="`gates lineage show` tells both; remove the one that is wrong")  # fmt: skip
-    for file in sorted(came.iterdir(), key=lambda file: file.name == STATEMENTS):  # last: until then, begin anew
-        write_whole(ours.path / file.name, file.read_bytes())
+    sharing.take(came, ours)
 
 
 def _require(context: Context, model: Path, lineage: LineageFolder, tags: Mapping[str, str]) -> None:
-    """A gate allowed these bytes, and every record of that is whole."""
-    verify_for_promotion(model, lineage, tags=tags, audit=sharing.log_behind(context, lineage)).require()
+    """A gate allowed these bytes, every record of that is whole, and signed where the policy asks for signatures."""
+    policy, _ = judged.load_policy(context, context.project.get("policy"))
+    behind = sharing.log_behind(context, lineage)
+    verify_for_promotion(model, lineage, tags=tags, trusted=records.trusted(policy), audit=behind).require()
 
 
 def _note(context: Context, digest: str, version: str, uri: str) -> None:

@@ -45,11 +45,16 @@ def renew(context: Context, version: ModelVersion, folder: LineageFolder) -> Non
         have = ours.read_bytes() if ours.is_file() else b""
         said = theirs.read_bytes() if theirs.is_file() else b""
         if have != said and said.startswith(have):
-            folder.path.mkdir(parents=True, exist_ok=True)
-            for file in sorted(got.iterdir(), key=lambda file: file.name == STATEMENTS):  # last: until then, begin anew
-                write_whole(folder.path / file.name, file.read_bytes())
+            take(got, folder)
         elif have == said and (got / COPY).is_file():
             write_whole(folder.path / COPY, (got / COPY).read_bytes())
+
+
+def take(came: Path, folder: LineageFolder) -> None:
+    """Write what came over what is there. The statements last: until they stand, whoever comes next begins anew."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    for file in sorted(came.iterdir(), key=lambda file: file.name == STATEMENTS):
+        write_whole(folder.path / file.name, file.read_bytes())
 
 
 def log_behind(context: Context, folder: LineageFolder) -> AuditLog:

@@ -14,6 +14,8 @@ import azureml_room
 import pytest
 from azureml_emulator import arm
 from azureml_project import project
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gates import cli
 from gates.backends.azureml import rights
@@ -158,6 +160,21 @@ def test_a_registry_whose_address_is_not_told_is_one_line(
     [line] = [line for line in "".join(capfd.readouterr()).splitlines() if line.startswith("error: ")]
     assert told in line
     assert "`gates doctor`" in line
+
+
+def test_where_the_policy_asks_for_signatures_nothing_unsigned_goes_either_way(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = Ed25519PrivateKey.generate().public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    (world.folder / "policy.yml").write_text(f"{POLICY}signing: {{keys: [{json.dumps(pem)}]}}\n")
+    try:
+        for way, at in ((("--version", "1"), "dev"), (("--source", URI), "prod")):
+            capfd.readouterr()
+            assert world.gates("model", "promote", *way, at=at) == 1, way
+            assert "sign" in "".join(capfd.readouterr())
+    finally:
+        (world.folder / "policy.yml").write_text(POLICY)
 
 
 def test_what_no_gate_allowed_does_not_leave_and_what_was_changed_does_not_come_in(

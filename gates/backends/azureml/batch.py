@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gates.backends.azureml.calls import explained
-from gates.backends.azureml.endpoint import MODEL_TAG, SPEC_TAG, TAG_LIMIT, kept, named, settled, view_of
+from gates.backends.azureml.endpoint import MODEL_TAG, SPEC_TAG, kept, named, require_short, settled, view_of, writable
 from gates.backends.azureml.scoring_client import SERVED_BY
 from gates.backends.azureml.storage import ROOT
 from gates.canonical import digest
@@ -81,15 +81,9 @@ class AzureBatchEndpoint:
         live = {name: share for name, share in traffic.items() if share}
         if mirror or any(share != 100 for share in live.values()) or len(live) > 1:
             raise InvalidInput("a batch endpoint has one default deployment, and no shares", hint="steps: [100]")
-        long = next((key for key, value in tags.items() if len(value) > TAG_LIMIT), None)
-        if long is not None:
-            raise InvalidInput(f"tag {long} is longer than {TAG_LIMIT} characters")
+        require_short(tags)
         self._lease.fence(epoch)
-        found = self._workspace.get(self._path)
-        if found is None:
-            raise InvalidInput(f"endpoint {self.name} does not exist", hint="create it first")
-        if not settled(found):
-            raise Conflict(f"endpoint {self.name} is updating")
+        found = writable(self._workspace.get(self._path), self.name)
         for name in live:
             one = self._workspace.get(f"{self._path}/deployments/{name}")
             if one is None or view_of(one, self._maker).state not in ("ready", "updating"):

@@ -99,11 +99,7 @@ class AzureEndpoint:
         live, copied = _shares(traffic), _shares(mirror)
         self._check(traffic, live, copied, tags)
         self._lease.fence(epoch)
-        found = self._workspace.get(self._path)
-        if found is None:
-            raise InvalidInput(f"endpoint {self.name} does not exist", hint="create it first")
-        if not settled(found):
-            raise Conflict(f"endpoint {self.name} is updating")
+        found = writable(self._workspace.get(self._path), self.name)
         body = changed(found, live, copied, tags)
         self._workspace.put(self._path, body, conflicts=True)
 
@@ -115,9 +111,7 @@ class AzureEndpoint:
             raise InvalidInput(f"traffic sums to {sum(live.values())}", hint="write percents that sum to 100")
         if len(copied) > 1 or any(not 0 < share <= 50 for share in copied.values()) or set(copied) & set(live):
             raise InvalidInput(f"mirror {dict(copied)} is not one deployment without live traffic, at most 50 percent")
-        long = next((key for key, value in tags.items() if len(value) > TAG_LIMIT), None)
-        if long is not None:
-            raise InvalidInput(f"tag {long} is longer than {TAG_LIMIT} characters")
+        require_short(tags)
         known = {str(item["name"]): self._view(item) for item in self._workspace.each(f"{self._path}/deployments")}
         for name in {**live, **copied}:
             if name not in known or known[name].state not in ("ready", "updating"):
@@ -188,6 +182,22 @@ def view_of(item: Mapping[str, Any], maker: deployments.Maker) -> DeploymentView
 def settled(found: Mapping[str, Any]) -> bool:
     """Whether no operation runs on an endpoint."""
     return str(found["properties"].get("provisioningState") or "Succeeded").lower() in _SETTLED
+
+
+def writable(found: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """What was read of an endpoint, if it may be written now."""
+    if found is None:
+        raise InvalidInput(f"endpoint {name} does not exist", hint="create it first")
+    if not settled(found):
+        raise Conflict(f"endpoint {name} is updating")
+    return found
+
+
+def require_short(tags: Mapping[str, str]) -> None:
+    """Raises InvalidInput for a value longer than Azure takes, before it is sent."""
+    long = next((key for key, value in tags.items() if len(value) > TAG_LIMIT), None)
+    if long is not None:
+        raise InvalidInput(f"tag {long} is longer than {TAG_LIMIT} characters")
 
 
 def changed(

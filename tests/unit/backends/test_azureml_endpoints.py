@@ -60,8 +60,8 @@ class Room:
     def connect(self, lease: Any) -> Any:
         made: Any = self.workspace
         if self.kind == "batchEndpoints":
-            return AzureBatchEndpoint(made, self.blobs, "credit", lease=lease, maker=self.maker)  # type: ignore[arg-type]
-        return AzureEndpoint(made, "credit", lease=lease, log=self.log, maker=self.maker)  # type: ignore[arg-type]
+            return AzureBatchEndpoint(made, self.blobs, "credit", lease=lease, maker=self.maker)  # type: ignore[arg-type]  # same
+        return AzureEndpoint(made, "credit", lease=lease, log=self.log, maker=self.maker)  # type: ignore[arg-type]  # same
 
     def up(self) -> Room:
         self.endpoint.create_endpoint({"tags": {"team": "risk"}}, epoch=self.epoch)

@@ -81,15 +81,21 @@ def test_the_same_bytes_come_again(judged: Path, capsys: pytest.CaptureFixture[s
     assert f"{result['verdict']} {result['decision']}: the same bytes again, {digest(result)}\nas of 2" in said.out
 
 
-def test_whatever_is_changed_in_the_result_is_refused(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = json.loads(judged.read_text())
-    passed = []
+def each_changed(whole: Any) -> Iterator[tuple[Any, Any]]:
+    """The report once for each leaf of its result, with that leaf changed."""
     for at in list(leaves(whole["result"])):
         changed = json.loads(json.dumps(whole))
         holder, last = changed, "result"
         for key in at:
             holder, last = holder[last], key
         holder[last] = other(holder[last])
+        yield at, changed
+
+
+def test_whatever_is_changed_in_the_result_is_refused(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(judged.read_text())
+    passed = []
+    for at, changed in each_changed(whole):
         judged.write_text(json.dumps(changed))
         said = replay(judged, capsys)
         if said.exit_code == 0:
@@ -278,12 +284,7 @@ def test_a_rollout_decides_again_and_only_its_going_through_is_taken_at_its_word
     lies = allowed and verdict == "FAIL"  # a failed check lets nothing through, whatever the report says
     assert replay(report, capsys).exit_code == (1 if lies else 0)
     passed = []
-    for at in list(leaves(whole["result"])):
-        changed = json.loads(json.dumps(whole))
-        holder, last = changed, "result"
-        for key in at:
-            holder, last = holder[last], key
-        holder[last] = other(holder[last])
+    for at, changed in each_changed(whole):
         report.write_text(json.dumps(changed))
         said = replay(report, capsys)
         assert said.exit_code in (0, 1, 2, 4), (at, said.err)
